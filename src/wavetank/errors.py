@@ -93,7 +93,7 @@ class TraceError(UsageError):
 
 
 class EnvironmentProblem(WavetankError):
-    """This machine does not let us work: a folder that cannot be written, an interpreter that cannot be used."""
+    """The machine does not let us work: a folder that cannot be written, an interpreter that cannot be used."""
 
     exit_status = EXIT_ENVIRONMENT
 
@@ -128,15 +128,20 @@ class KernelError(InternalError):
     """An assertion of the simulated kernel is broken.
 
     Arguments: `what` invariant broke; the `host` and `connection` (text, may be empty) it broke at; `time_ns`, the
-    virtual time in nanoseconds. `where` is made of these.
+    virtual time in nanoseconds. `where` is made of these unless it is given.
     """
 
-    _fields = ("what", "host", "connection", "time_ns")
+    _fields = ("what", "host", "connection", "time_ns", "where")
 
-    def __init__(self, what: str, *, host: str = "", connection: str = "", time_ns: int = 0) -> None:
-        named = (("host", host), ("connection", connection))
-        places = [f"{name} {text}" for name, text in named if text]
-        super().__init__(what, where=", ".join([*places, f"virtual time {time_ns / 1e9:.9f} s"]))
+    def __init__(
+        self, what: str, *, host: str = "", connection: str = "", time_ns: int | None = None, where: str = ""
+    ) -> None:
+        named = (
+            ("host", host),
+            ("connection", connection),
+            ("virtual time", "" if time_ns is None else f"{time_ns / 1e9:.9f} s"),
+        )
+        super().__init__(what, where=where or ", ".join(f"{name} {text}" for name, text in named if text))
         self.host = host
         self.connection = connection
         self.time_ns = time_ns
@@ -150,7 +155,7 @@ class NotSimulated(WavetankError):
     """
 
     exit_status = EXIT_FAILURE
-    _fields = ("call", "reason", "where", "next")
+    _fields: ClassVar[tuple[str, ...]] = ("call", "reason", "where", "next")
 
     def __init__(self, call: str, reason: str = "", *, where: str = "", next: str = "") -> None:
         allow = f"to let it through to the real system, at the price of repeatable runs: --allow {call}"
@@ -166,7 +171,7 @@ class NotSimulatedOSError(NotSimulated, OSError):
     probe for a call and live without it do so here (errno(3): "Function not implemented").
     """
 
-    _fields = ("call", "reason", "errno", "where", "next")
+    _fields: ClassVar[tuple[str, ...]] = ("call", "reason", "errno", "where", "next")
 
     def __init__(
         self, call: str, reason: str = "", *, errno: int = errno_names.ENOSYS, where: str = "", next: str = ""
