@@ -14,6 +14,7 @@ SO_RCVBUF), what RFC 9293 lets a network do to TCP segments, and what a schedule
 from __future__ import annotations
 
 import re
+import reprlib
 from collections.abc import Mapping
 from functools import lru_cache
 from types import MappingProxyType
@@ -148,7 +149,7 @@ def _number(fault: Any, field: str, most: float, *, zero: bool) -> float:
         raise PlanError(f"{_name(fault)}: {field} must be a number, not {type(value).__name__} {value!r}")
     least = "0 or more" if zero else "more than 0"
     if not 0 <= value <= most or (value == 0 and not zero):  # so written that NaN fails, too
-        raise PlanError(f"{_name(fault)}: {field} must be {least} and at most {most:g}, not {value!r}")
+        raise PlanError(f"{_name(fault)}: {field} must be {least} and at most {most:g}, not {reprlib.repr(value)}")
     number = float(value)
     msgspec.structs.force_setattr(fault, field, number)
     return number
@@ -160,9 +161,9 @@ def _size(fault: Any, field: str) -> int:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise PlanError(f"{_name(fault)}: {field} must be a whole number of bytes, not {value!r}")
+        raise PlanError(f"{_name(fault)}: {field} must be a whole number of bytes, not {reprlib.repr(value)}")
     if not 1 <= value <= MAX_BYTES:
-        raise PlanError(f"{_name(fault)}: {field} must be 1 to {MAX_BYTES:,} bytes, not {value!r}")
+        raise PlanError(f"{_name(fault)}: {field} must be 1 to {MAX_BYTES:,} bytes, not {reprlib.repr(value)}")
     msgspec.structs.force_setattr(fault, field, value)
     return value
 
@@ -417,11 +418,11 @@ def from_json(data: object, where: str = "") -> AnyFault:
     Raises `PlanError` that names the unknown word (and the nearest), the unknown or missing field, or the wrong type.
     """
     if not isinstance(data, dict):
-        raise PlanError(f"a fault must be an object, not {data!r}", where=where)
+        raise PlanError(f"a fault must be an object, not {reprlib.repr(data)}", where=where)
     word = data.get("fault")
     if not isinstance(word, str) or word not in WORDS:
         hint = did_you_mean(word, WORDS) if isinstance(word, str) else ""
-        what = f"unknown fault {word!r}.{hint}" if word is not None else 'a fault without the key "fault"'
+        what = f"unknown fault {reprlib.repr(word)}.{hint}" if word is not None else 'a fault without the key "fault"'
         raise PlanError(what, where=where, why=f"the faults are {', '.join(WORDS)}")
     kind = WORDS[word]
     fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
