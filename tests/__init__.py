@@ -1,0 +1,1 @@
+"""The test-suite of Wavetank: folders by intent, described in README.md."""

@@ -1,0 +1,1 @@
+"""The installed commands, run as a user runs them."""

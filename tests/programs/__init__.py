@@ -1,0 +1,1 @@
+"""The gallery: real libraries, unmodified, client and server over the simulated network."""

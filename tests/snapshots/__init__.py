@@ -1,0 +1,1 @@
+"""Everything a user reads, compared with the text kept beside the test."""

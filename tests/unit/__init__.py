@@ -1,0 +1,1 @@
+"""One module per module of the source: what it promises, nothing started, nothing waited for."""
