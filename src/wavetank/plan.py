@@ -3,15 +3,16 @@
 Owns what a plan is, its validity and its file. Must never draw one (the campaign does) nor carry one out (the kernel
 and the network do).
 
-The idea: a *choice* is one thing the simulator decides, a non-negative integer at a key (concern, connection,
-direction, ordinal), and 0 is the calm one. Every draw is a function of (seed, key), so that leaving one out moves no
-other. A plan with `choices=None` draws its choices from the seed; a plan with a dictionary has exactly these and is
-calm everywhere else - the form that shrinking, replay and failure files use. One representation serves all of them.
+The idea: a *choice* is one thing the simulator decides, a non-negative integer at a key (concern, place, ordinal),
+and 0 is the calm one. Every draw is a function of (seed, key), so that leaving one out moves no other. A plan with
+`choices=None` draws its choices from the seed; a plan with a dictionary has exactly these and is calm everywhere
+else - the form that shrinking, replay and failure files use. One representation serves all of them.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import reprlib
 from typing import Any, Final
 
@@ -25,15 +26,17 @@ SCHEMA: Final = 1
 #: Seeds and choices are 63 bits: they fit a signed 64-bit integer everywhere.
 MAX_SEED: Final = 2**63 - 1
 MAX_CHOICE: Final = 2**63 - 1
-#: A key is a short path such as "cut|client:1 -> server:8000|ab|3".
+#: A key is a concern, a place and an ordinal: "cut client -> server:8000 #1 / 12".
 MAX_KEY: Final = 512
 #: Far above what a run can carry out in reasonable time, far below what would fill the memory.
 MAX_FAULTS: Final = 10_000
-MAX_CHOICES: Final = 1_000_000
+MAX_CHOICES: Final = 1 << 18
 #: The virtual clock starts here when nothing else is said: 2026-01-01 00:00:00 UTC.
 DEFAULT_EPOCH_S: Final = 1_767_225_600
 #: The last second that `datetime` can say: 9999-12-31 23:59:59 UTC.
 MAX_EPOCH_S: Final = 253_402_300_799
+
+_KEY: Final = re.compile(r"\S.* / [0-9]+")
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -87,10 +90,9 @@ def _check_choices(choices: object) -> None:
     if len(choices) > MAX_CHOICES:
         raise PlanError(f"a plan with {len(choices):,} choices", why=f"the limit is {MAX_CHOICES:,}")
     for key, value in choices.items():
-        if not isinstance(key, str) or not 1 <= len(key) <= MAX_KEY:
-            raise PlanError(
-                f"{reprlib.repr(key)} is not the key of a choice", why=f"a key is text of 1 to {MAX_KEY} characters"
-            )
+        if not isinstance(key, str) or len(key) > MAX_KEY or not _KEY.fullmatch(key):
+            why = f"a key is a concern, a place and a number, 'cut client -> server:8000 #1 / 12'; limit {MAX_KEY}"
+            raise PlanError(f"{reprlib.repr(key)} is not the key of a choice", why=why)
         _check_int(f"the choice {key!r}", value, MAX_CHOICE)
 
 
