@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import reprlib
 import tempfile
 from pathlib import Path
@@ -18,6 +19,9 @@ from wavetank.errors import EnvironmentProblem, InternalError, UsageError
 
 #: A document is at most this long: plans have kilobytes, failure files with their last events some hundred.
 MAX_DOCUMENT_BYTES: Final = 64 * 1024 * 1024
+
+#: What may follow the place of an error when the file just ends there: nothing, "0.", "nul", "\\u00".
+_HALF_A_WORD: Final = re.compile(r"[-+.\w\\]*\s*")
 
 
 class _Unusual(ValueError):
@@ -67,7 +71,8 @@ def parse(text: str, error: type[UsageError], kind: str, where: str) -> Any:
         place = f"{where}, line {problem.lineno}, column {problem.colno}"
         if not text.strip():
             raise error(f"the {kind} is empty", where=where) from None
-        if problem.pos >= len(text.rstrip()) or problem.msg.startswith("Unterminated string"):
+        ends = problem.msg.startswith("Unterminated string") or _HALF_A_WORD.fullmatch(text, problem.pos)
+        if ends and problem.msg != "Extra data" and text.lstrip()[0] in "{[":
             why = "the file ends in the middle of its JSON"
             raise error(f"the {kind} is cut short", where=place, why=why) from None
         raise error(f"the {kind} is not JSON: {problem.msg}", where=place) from None

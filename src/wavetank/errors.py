@@ -31,8 +31,12 @@ EXIT_NONDETERMINISM = 6
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A question that suggests the nearest of the `known` words, with a space in front; empty when none is near."""
-    found = difflib.get_close_matches(word, list(known), n=1)
+    """A question that suggests the nearest of the `known` words, with a space in front; empty when none is near.
+
+    The nearest is the first that begins with `word`, else the most similar one.
+    """
+    words = list(known)
+    found = [each for each in words if word and each.startswith(word)] or difflib.get_close_matches(word, words, n=1)
     return f" Did you mean {found[0]!r}?" if found else ""
 
 

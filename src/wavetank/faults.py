@@ -146,7 +146,7 @@ def _number(fault: Any, field: str, most: float, *, zero: bool) -> float:
     """The field as a float that is finite and within bounds; set so in the fault."""
     value = getattr(fault, field)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise PlanError(f"{_name(fault)}: {field} must be a number, not {type(value).__name__} {value!r}")
+        raise PlanError(f"{_name(fault)}: {field} must be a number, not {reprlib.repr(value)}")
     least = "0 or more" if zero else "more than 0"
     if not 0 <= value <= most or (value == 0 and not zero):  # so written that NaN fails, too
         raise PlanError(f"{_name(fault)}: {field} must be {least} and at most {most:g}, not {reprlib.repr(value)}")
