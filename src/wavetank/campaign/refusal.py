@@ -1,0 +1,36 @@
+"""Why a target could not be prepared, in words: the user's error at the user's line.
+
+Owns the wording. Runs in the image, after it has given up.
+"""
+
+from __future__ import annotations
+
+import os
+import traceback
+
+import wavetank
+from wavetank.campaign.order import Refusal
+from wavetank.errors import WavetankError
+
+_OURS = os.path.dirname(os.path.abspath(wavetank.__file__)) + os.sep
+_MACHINERY = ("<frozen importlib", "<frozen runpy")
+
+
+def of(error: BaseException) -> Refusal:
+    """The refusal for what preparing raised."""
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith((_OURS, *_MACHINERY))
+    ]
+    if isinstance(error, WavetankError) and not frames:
+        return Refusal(type(error).__name__, error.what, error.where, error.why, error.next)
+    shown = "".join(traceback.format_exception_only(error)).rstrip()
+    if not frames and not isinstance(error, SyntaxError):
+        everything = "".join(traceback.format_exception(error)).rstrip()
+        return Refusal("InternalError", f"the image could not be prepared: {shown}", where=everything)
+    where = f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else ""
+    if isinstance(error, SyntaxError):
+        where = f"{error.filename}, line {error.lineno}"
+    text = "".join(traceback.format_list(frames)) + shown
+    return Refusal("UsageError", f"the target cannot be loaded: {shown.splitlines()[-1]}", where=where, why=f"\n{text}")
