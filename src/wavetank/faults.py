@@ -85,11 +85,6 @@ class Target(NamedTuple):
         text = str(self.first) if self.second is None else f"{self.first}{joint}{self.second}"
         return f"{text} #{self.ordinal}" if self.ordinal else text
 
-    @property
-    def everything(self) -> bool:
-        """Whether it is "*"."""
-        return self == Target()
-
     def matches(self, sender: Party, receiver: Party, ordinal: int = 0) -> bool:
         """Whether data from `sender` to `receiver`, on the nth connection of this pair, is aimed at."""
         if self.ordinal and self.ordinal != ordinal:
