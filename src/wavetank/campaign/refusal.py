@@ -5,15 +5,14 @@ Owns the wording. Runs in the image, after it has given up.
 
 from __future__ import annotations
 
-import os
 import traceback
+from typing import Final
 
-import wavetank
 from wavetank.campaign.order import Refusal
 from wavetank.errors import WavetankError
+from wavetank.world import places
 
-_OURS = os.path.dirname(os.path.abspath(wavetank.__file__)) + os.sep
-_MACHINERY = ("<frozen importlib", "<frozen runpy")
+_MACHINERY: Final = ("<string>", "<frozen importlib", "<frozen runpy")
 
 
 def of(error: BaseException) -> Refusal:
@@ -21,7 +20,7 @@ def of(error: BaseException) -> Refusal:
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith((_OURS, *_MACHINERY))
+        if places.owner(frame.filename) != "wavetank" and not frame.filename.startswith(_MACHINERY)
     ]
     if isinstance(error, WavetankError) and not frames:
         return Refusal(type(error).__name__, error.what, error.where, error.why, error.next)

@@ -13,21 +13,22 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import selectors
 import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
 import msgspec
 
 from wavetank.campaign import image as wire
-from wavetank.campaign import memory, order, places
+from wavetank.campaign import memory, order
 from wavetank.campaign.order import ImageOrder, ImageReport
 from wavetank.errors import EnvironmentProblem, InternalError, UsageError
+from wavetank.world import places
 from wavetank.world.job import FailureRecord, Job, Output, RunResult
 from wavetank.world.mailbox import BROKEN, EMPTY, SLOTS, Mailbox
 
@@ -40,6 +41,10 @@ _DUMP_S: Final = 2.0
 #: How often a run is looked at: is virtual time moving, and, without pidfd, is it still there?
 _LOOK_S: Final = 0.25
 _LOOK_BLINDLY_S: Final = 0.02
+#: How often the image's loop is rehearsed; measured: after the first time nothing changes any more.
+_REHEARSALS: Final = 2
+# One line of a stack as faulthandler dumps it (CPython Python/traceback.c, dump_frame).
+_FRAME: Final = re.compile(r'^ *File "(?P<file>.*)", line (?P<line>\d+) in (?P<function>.*)$', re.MULTILINE)
 
 
 class Finished(NamedTuple):
@@ -125,6 +130,7 @@ class Image:
         self._folder = ""
         self._done: list[Finished] = []
         self._blind = False
+        self._rehearsing = 0
 
     def __enter__(self) -> Self:
         try:
@@ -163,6 +169,7 @@ class Image:
         for slot in self._slots:
             self._selector.register(slot.capture, selectors.EVENT_READ, slot.collect)
         self._await_ready()
+        self._rehearse()
         self._idle = self._slots[::-1]
 
     @staticmethod
@@ -171,6 +178,21 @@ class Image:
         reader_goes.append(reader)
         writer_goes.append(writer)
         return reader, writer
+
+    def _rehearse(self) -> None:
+        """Let the image fork and reap before it counts: what its loop keeps from a first time, it has then."""
+        self._rehearsing = _REHEARSALS
+        os.write(self._control, wire.REQUEST.pack(wire.FORK, wire.REHEARSAL, 0))
+        while self._rehearsing:
+            self._handle(0.5)
+
+    def _rehearsed(self, what: int, pid: int) -> None:
+        if what == wire.FORKED:
+            os.write(self._control, wire.REQUEST.pack(wire.REAP, wire.REHEARSAL, pid))
+            return
+        self._rehearsing -= 1
+        if self._rehearsing:
+            os.write(self._control, wire.REQUEST.pack(wire.FORK, wire.REHEARSAL, 0))
 
     def _await_ready(self) -> None:
         limit = time.monotonic() + START_LIMIT_S
@@ -182,9 +204,9 @@ class Image:
                 limit += _DUMP_S
                 os.kill(self._pid, signal.SIGUSR1)
             elif time.monotonic() > limit:
-                frame = places.innermost(places.frames_in(self._slots[0].captured()))
+                place = places.innermost(_stack_in(self._slots[0].captured()))
                 what = f"the target's imports did not end within {START_LIMIT_S:g} s"
-                raise UsageError(what, where=str(frame) if frame else "")
+                raise UsageError(what, where=str(place) if place else "")
 
     def close(self) -> None:
         """End the image and every run of it. Nothing happens when it was closed before."""
@@ -330,6 +352,8 @@ class Image:
                 raise order.read_refusal(self._memory, first)
             elif what == wire.NOT_FORKED:
                 raise EnvironmentProblem("a run could not be forked", why="too many processes, or too little memory")
+            elif number == wire.REHEARSAL:
+                self._rehearsed(what, first)
             elif what == wire.FORKED:
                 self._forked(self._slots[number], first)
             else:
@@ -397,8 +421,8 @@ def _status_text(status: int) -> str:
 def _unanswered(slot: _Slot, job: Job, status: int) -> RunResult:
     """The result of a run that gave none: killed by us for its time, or by a signal."""
     said = slot.captured()
-    frames = places.frames_in(said)
-    frame = places.innermost(frames)
+    stack = _stack_in(said)
+    place = places.innermost(stack)
     virtual_ns = slot.box.now_ns
     if slot.overdue == "spin":
         error = f"no virtual time has passed for long; stopped after {job.real_limit_s:g} s of real time"
@@ -411,16 +435,15 @@ def _unanswered(slot: _Slot, job: Job, status: int) -> RunResult:
         error=error,
         host="",
         time_ns=virtual_ns,
-        where=f"{frame.file}:{frame.line}" if frame else "",
-        traceback="".join(_stack_lines(frames)),
+        where=str(place) if place else "",
+        traceback="".join(["Traceback (most recent call last):\n", *places.lines(stack[::-1])]) if stack else "",
         summary="" if slot.overdue else "a crash of the interpreter or of an extension module",
     )
     outputs = [Output("real descriptors", said, "", None)] if said and not slot.overdue else []
     return RunResult(digest="", events=0, virtual_ns=virtual_ns, failure=record, status=1, outputs=outputs)
 
 
-def _stack_lines(frames: list[places.Frame]) -> Iterator[str]:
-    if frames:
-        yield "Traceback (most recent call last):\n"
-    for frame in reversed(frames):
-        yield f'  File "{frame.file}", line {frame.line}, in {frame.name}\n'
+def _stack_in(text: str) -> list[places.Place]:
+    """The stack that faulthandler has dumped into `text`, innermost first, without our own lines."""
+    found = (places.Place(each["file"], int(each["line"]), each["function"]) for each in _FRAME.finditer(text))
+    return [place for place in found if places.owner(place.file) != "wavetank" and place.file != "<string>"]

@@ -49,8 +49,9 @@ _SLOT_BYTES: Final = _RESULT_AT + RESULT_BYTES
 #: The size of the whole memory.
 MEMORY_BYTES: Final = SLOTS_AT + SLOTS * _SLOT_BYTES
 
-# The head of a slot: virtual now (ns), then the sizes of job, environment and result, the state, and which of the
-# listed choices are given. `now` comes first, aligned: the child stores it with one instruction.
+# The head of a slot: virtual now (ns), where job and environment end in the memory, size of the result, state, and
+# whether choices are listed. Ends, not sizes: a size up to 256 would be one of CPython's ready-made integers, and a
+# longer environment would cost the child an object more.
 _HEAD: Final = struct.Struct("=QIIIII")
 _NOW: Final = struct.Struct("=Q")
 _SIZES: Final = struct.Struct("=IIIII")
@@ -66,10 +67,10 @@ class Environment(Mapping[str, str]):
 
     __slots__ = ("_end", "_memory", "_start")
 
-    def __init__(self, memory: mmap.mmap, start: int, size: int) -> None:
+    def __init__(self, memory: mmap.mmap, start: int, end: int) -> None:
         self._memory = memory
         self._start = start
-        self._end = start + size
+        self._end = end
 
     def __getitem__(self, name: str) -> str:
         # The region starts with a NUL and each entry is NAME=VALUE NUL, so that a name is found as a whole.
@@ -132,7 +133,8 @@ class Mailbox:
         if job.plan.choices is not None:
             self._list_choices(job.plan.choices)
             listed = 1
-        _HEAD.pack_into(self._memory, self._base, 0, len(data), len(environment), 0, EMPTY, listed)
+        ends = (self._base + _JOB_AT + len(data), self._base + _ENVIRONMENT_AT + len(environment))
+        _HEAD.pack_into(self._memory, self._base, 0, *ends, 0, EMPTY, listed)
 
     def _list_choices(self, listed: dict[str, int]) -> None:
         self._forget(_CHOICES_AT, TABLE_BYTES)
@@ -175,15 +177,14 @@ class Mailbox:
 
     def job(self, target: Target) -> Job:
         """The job, for the `target` that the image has prepared. The choices are not in it: see `choices`."""
-        size = _SIZES.unpack_from(self._memory, self._base + 8)[0]
-        start = self._base + _JOB_AT
-        small = decode_job(self._memory[start : start + size])
+        end = _SIZES.unpack_from(self._memory, self._base + 8)[0]
+        small = decode_job(self._memory[self._base + _JOB_AT : end])
         return msgspec.structs.replace(small, target=target, environment=self.environment())
 
     def environment(self) -> Environment:
         """The environment of the run."""
-        size = _SIZES.unpack_from(self._memory, self._base + 8)[1]
-        return Environment(self._memory, self._base + _ENVIRONMENT_AT, size)
+        end = _SIZES.unpack_from(self._memory, self._base + 8)[1]
+        return Environment(self._memory, self._base + _ENVIRONMENT_AT, end)
 
     def choices(self, seed: int) -> Choices:
         """The choices of this run: those that the parent has listed, else drawn from `seed`."""

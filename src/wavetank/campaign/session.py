@@ -1,0 +1,112 @@
+"""One target with its settings and its image: what `run`, `explore` and `replay` have in common.
+
+Owns the settings that bear on every run, and turns a plan into a job. It decides nothing about seeds or failures.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final, Self
+
+from wavetank.campaign import target as targets
+from wavetank.campaign.order import ImageOrder
+from wavetank.campaign.runner import Finished, Image
+from wavetank.errors import UsageError, did_you_mean
+from wavetank.plan import Plan
+from wavetank.world.job import Job, RunResult, Target
+
+_DAY_S: Final = 86_400
+#: The oracles that can be switched off by name (design, "What is a failure").
+ORACLES: Final = ("exception", "unhandled", "hang", "spin", "leak", "contract", "buffer", "nondeterminism")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What bears on every run of a campaign, by the names of the command line. Raises `UsageError` for a bad value."""
+
+    families: tuple[str, ...] = ()
+    no_oracle: tuple[str, ...] = ()
+    limit_virtual_ns: int = 3_600_000_000_000
+    limit_real_s: float = 60.0
+    allow: tuple[str, ...] = ()
+    private_cwd: bool = False
+
+    def __post_init__(self) -> None:
+        for name in self.no_oracle:
+            if name not in ORACLES:
+                raise UsageError(f"unknown oracle {name!r}.{did_you_mean(name, ORACLES)}", why=", ".join(ORACLES))
+        if self.limit_virtual_ns <= 0 or self.limit_real_s <= 0:
+            raise UsageError("a limit of no time at all", why="--limit-virtual and --limit-real are more than 0")
+
+
+def today_s() -> int:
+    """The start of the present day (UTC), in seconds since 1970: where virtual clocks start."""
+    return int(time.time()) // _DAY_S * _DAY_S
+
+
+class Session:
+    """A target prepared in an image, with its settings. A context manager; see `Image` for what entering raises."""
+
+    def __init__(
+        self, target: Target, settings: Settings, *, epoch_s: int | None = None, workers: int = 1, cwd: str = ""
+    ) -> None:
+        self.target = target
+        self.settings = settings
+        self.epoch_s = today_s() if epoch_s is None else epoch_s
+        self.cwd = cwd or targets.folder_of(target)
+        order = ImageOrder(target, self.epoch_s, **_stand_ins)
+        self.image = Image(order, targets.search_path(target), workers=workers)
+
+    def __enter__(self) -> Self:
+        self.image.__enter__()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
+        self.image.close()
+
+    @property
+    def hosts(self) -> list[str]:
+        """The names of the world's hosts, as far as they are known without a run."""
+        return [script.host for script in self.target.scripts]
+
+    def job(self, plan: Plan, *, trace_path: str = "", want_choices: bool = False, opaque: tuple[str, ...] = ()) -> Job:
+        """The job that carries out `plan`."""
+        settings = self.settings
+        return Job(
+            target=self.target,
+            plan=plan,
+            cwd=self.cwd,
+            environment=dict(os.environ),
+            virtual_limit_ns=settings.limit_virtual_ns,
+            real_limit_s=settings.limit_real_s,
+            oracles_off=settings.no_oracle,
+            allow=settings.allow,
+            opaque=opaque,
+            trace_path=trace_path,
+            want_choices=want_choices,
+        )
+
+    def run(
+        self, plan: Plan, *, trace_path: str = "", want_choices: bool = False, opaque: tuple[str, ...] = ()
+    ) -> RunResult:
+        """Carry out `plan` once; no other run may be under way."""
+        job = self.job(plan, trace_path=trace_path, want_choices=want_choices, opaque=opaque)
+        return self.image.run(job, copy_of=self._copied())
+
+    def submit(self, token: Any, plan: Plan) -> None:
+        """Begin a run of `plan`; `wait` returns it."""
+        self.image.submit(token, self.job(plan), copy_of=self._copied())
+
+    def wait(self, timeout_s: float) -> list[Finished]:
+        """The runs that have ended; see `Image.wait`."""
+        return self.image.wait(timeout_s)
+
+    def _copied(self) -> str:
+        return self.cwd if self.settings.private_cwd else ""
+
+
+#: A seam for tests: names of modules that stand in for the runtime and the shims (see `ImageOrder`).
+_stand_ins: dict[str, Any] = {}
