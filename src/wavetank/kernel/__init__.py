@@ -1,0 +1,1 @@
+"""The simulated kernel: clock, threads, processes, descriptors, sockets, as programs see them through the C modules."""

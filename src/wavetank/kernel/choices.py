@@ -1,0 +1,158 @@
+"""What the simulator decides: each decision a function of (seed, key), recorded when it is not the calm one.
+
+Owns the draws and their record. A *stream* is one concern at one place ("cut", "client -> server:8000 #2"); its n-th
+draw has the key "cut client -> server:8000 #2 / n". A draw yields a non-negative integer; 0 is the calm choice. Draws
+of one stream do not depend on those of another, so leaving one fault or choice out moves no other.
+
+With a seed the draw is random (SplitMix64 over the hash of the key and the seed, as published by Steele, Lea and
+Flood, 2014). With a plan that lists its choices, the draw is what the plan says at this key, else 0. Both ways do the
+same work on the heap: what is listed, and what is recorded, lives in fixed anonymous maps, because objects that only
+one of the two modes makes would shift the addresses of the program's own objects, and with them the order of its sets.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import struct
+from typing import Final
+
+from wavetank.errors import PlanError
+
+_MASK: Final = (1 << 64) - 1
+_GOLDEN: Final = 0x9E3779B97F4A7C15
+#: Chance of a rate of 1.0; rates are given in parts of this.
+FULL: Final = 1 << 16
+_ENTRY: Final = struct.Struct("<QQ")
+_MADE: Final = struct.Struct("<IIq")
+#: Room for choices: listed in a plan, and recorded in a run. A run records at most so many non-calm choices.
+LISTED_LIMIT: Final = 1 << 18
+MADE_LIMIT: Final = 1 << 20
+#: The size of the table of listed choices: half of it stays free, so that a look-up is short.
+TABLE_BYTES: Final = 2 * LISTED_LIMIT * _ENTRY.size
+
+
+def _mix(value: int) -> int:
+    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & _MASK
+    return value ^ (value >> 31)
+
+
+def hash_key(text: str) -> int:
+    """64 bits of a key."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+def rate_of(probability: float) -> int:
+    """A probability as a rate for `Stream.draw`."""
+    return min(FULL, max(0, round(probability * FULL)))
+
+
+def fill_table(table: memoryview, listed: dict[str, int]) -> None:
+    """Lay out the choices of a plan in `table`, `TABLE_BYTES` of zeros, where `Choices` looks them up."""
+    if len(listed) > LISTED_LIMIT:
+        raise PlanError(
+            f"the plan lists {len(listed)} choices; the limit is {LISTED_LIMIT}", next="shrink the plan first"
+        )
+    for key, value in listed.items():
+        name, _, ordinal = key.rpartition(" / ")
+        if not name or not ordinal.isdecimal():
+            raise PlanError(
+                f"not the key of a choice: {key!r}", next='keys look like "cut client -> server:8000 #1 / 12"'
+            )
+        place = _mix((hash_key(name) + int(ordinal) * _GOLDEN) & _MASK)
+        slots = 2 * LISTED_LIMIT
+        slot = place % slots
+        while _ENTRY.unpack_from(table, slot * _ENTRY.size)[1]:
+            slot = (slot + 1) % slots
+        _ENTRY.pack_into(table, slot * _ENTRY.size, place, value)
+
+
+class Stream:
+    """The draws of one concern at one place."""
+
+    __slots__ = ("base", "choices", "name", "number", "ordinal")
+
+    def __init__(self, choices: Choices, name: str, number: int) -> None:
+        self.choices = choices
+        self.name = name
+        self.number = number
+        self.ordinal = 0
+        self.base = hash_key(name)
+
+    def draw(self, rate: int, bound: int) -> int:
+        """0 with probability 1 - rate/65536, else one of 1 .. bound-1, each as likely."""
+        self.ordinal += 1
+        if bound < 2:
+            return 0
+        choices = self.choices
+        place = _mix((self.base + self.ordinal * _GOLDEN) & _MASK)
+        if choices.listed:
+            value = choices.look_up(place)
+            if value >= bound:
+                value = bound - 1
+        else:
+            bits = _mix(place ^ choices.seed_bits)
+            value = 1 + (bits >> 16) % (bound - 1) if (bits & 0xFFFF) < rate else 0
+        if value:
+            choices.made(self.number, self.ordinal, value)
+        return value
+
+
+class Choices:
+    """All choices of one run."""
+
+    def __init__(
+        self,
+        seed: int,
+        listed: dict[str, int] | None = None,
+        *,
+        table: memoryview | None = None,
+        in_table: bool = False,
+    ) -> None:
+        # `table`: memory that `fill_table` has laid out elsewhere; it counts when `in_table` says so.
+        self.seed_bits = _mix(hash_key(f"seed {seed}"))
+        self.listed = in_table or listed is not None
+        self.streams: list[Stream] = []
+        self._by_name: dict[str, Stream] = {}
+        self._table = memoryview(mmap.mmap(-1, TABLE_BYTES)) if table is None else table
+        self._made = mmap.mmap(-1, MADE_LIMIT * _MADE.size)
+        self.count = 0
+        if listed:
+            fill_table(self._table, listed)
+
+    def stream(self, concern: str, place: str) -> Stream:
+        """The stream of `concern` at `place`; the same one when asked again."""
+        name = f"{concern} {place}"
+        stream = self._by_name.get(name)
+        if stream is None:
+            stream = self._by_name[name] = Stream(self, name, len(self.streams))
+            self.streams.append(stream)
+        return stream
+
+    def look_up(self, place: int) -> int:
+        """The listed choice at a place, 0 when none is listed."""
+        slots = 2 * LISTED_LIMIT
+        slot = place % slots
+        while True:
+            key, value = _ENTRY.unpack_from(self._table, slot * _ENTRY.size)
+            if not value:
+                return 0
+            if key == place:
+                return int(value)
+            slot = (slot + 1) % slots
+
+    def made(self, stream: int, ordinal: int, value: int) -> None:
+        """Record a choice that is not calm."""
+        if self.count < MADE_LIMIT:
+            _MADE.pack_into(self._made, self.count * _MADE.size, stream, ordinal, value)
+        self.count += 1
+
+    def not_calm(self) -> dict[str, int]:
+        """The non-calm choices made so far, by key, in order."""
+        return {
+            f"{self.streams[stream].name} / {ordinal}": value
+            for stream, ordinal, value in (
+                _MADE.unpack_from(self._made, index * _MADE.size) for index in range(min(self.count, MADE_LIMIT))
+            )
+        }

@@ -1,0 +1,53 @@
+"""Internet addresses in Python's form: what `_socket` accepts as an address tuple, and what it gives back.
+
+Owns checking and its error texts (CPython Modules/socketmodule.c, `getsockaddrarg`), resolution of names in addresses,
+and presentation. Inside the kernel an address is a string without zone, IPv4 ones always plain.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import Any
+
+from wavetank.kernel import names
+from wavetank.kernel.file import error
+from wavetank.network.address import unmapped
+
+_FAMILY_NAMES = {2: "AF_INET", 10: "AF_INET6"}
+
+
+def parse_address(family: int, address: Any, call: str) -> tuple[str, int]:
+    """`(ip, port)` of an address tuple; TypeError, OverflowError, OSError as CPython's `sock.bind` and its kin."""
+    name = _FAMILY_NAMES[family]
+    if not isinstance(address, tuple):
+        raise TypeError(f"{call}(): {name} address must be tuple, not {type(address).__name__}")
+    if family == 2 and len(address) != 2:
+        raise TypeError(f"{call}(): {name} address must be a pair (host, port)")
+    if family == 10 and not 2 <= len(address) <= 4:
+        raise TypeError(f"{call}(): {name} address must be a tuple (host, port[, flowinfo[, scopeid]])")
+    host, port = address[0], address[1]
+    if not isinstance(port, int):
+        if not hasattr(port, "__index__"):
+            raise TypeError(f"'{type(port).__name__}' object cannot be interpreted as an integer")
+        port = port.__index__()
+    if not 0 <= port <= 0xFFFF:
+        raise OverflowError(f"{call}(): port must be 0-65535.")
+    if isinstance(host, (bytes, bytearray)):
+        host = bytes(host).decode("ascii", "surrogateescape")
+    if not isinstance(host, str):
+        raise TypeError(f"str, bytes or bytearray expected, not {type(host).__name__}")
+    return names.resolve(host, family), port
+
+
+def display(family: int, ip: str, port: int) -> tuple[Any, ...]:
+    """The address tuple that a program sees: `(host, port)` or `(host, port, flowinfo, scope)`."""
+    if family == 2:
+        return ip, port
+    return (ip if ":" in ip else f"::ffff:{ip}"), port, 0, 0
+
+
+def plain(family: int, ip: str) -> str:
+    """`ip` for tables and routing; EINVAL-like mistakes of family raise EAFNOSUPPORT."""
+    if family == 2 and ":" in ip:
+        raise error(errno.EAFNOSUPPORT)
+    return unmapped(ip)

@@ -1,0 +1,160 @@
+"""Socket options: the common ones of every kind of socket, and those that are only remembered.
+
+Owns `getsockopt` and `setsockopt` as Python offers them: ints or bytes, sizes, errnos. An option that acts belongs to
+its protocol (`Endpoint.get_option`, `set_option`), which is asked first. An option that Linux knows and the simulator
+does not is refused by name; one that Linux does not know gives ENOPROTOOPT (socket(7), ip(7), ipv6(7), net/core/sock.c).
+"""
+
+from __future__ import annotations
+
+import errno
+import struct
+from typing import Any, Final
+
+from wavetank.errors import NotSimulatedOSError
+from wavetank.kernel.endpoint import AF_INET, AF_INET6, Endpoint
+from wavetank.kernel.file import error
+
+SOL_SOCKET, IPPROTO_IP, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_IPV6 = 1, 0, 6, 17, 41
+SO_DEBUG, SO_REUSEADDR, SO_TYPE, SO_ERROR, SO_DONTROUTE, SO_BROADCAST, SO_SNDBUF, SO_RCVBUF = 1, 2, 3, 4, 5, 6, 7, 8
+SO_KEEPALIVE, SO_OOBINLINE, SO_NO_CHECK, SO_PRIORITY, SO_LINGER, SO_REUSEPORT, SO_PASSCRED = 9, 10, 11, 12, 13, 15, 16
+SO_RCVLOWAT, SO_SNDLOWAT, SO_RCVTIMEO, SO_SNDTIMEO, SO_BINDTODEVICE = 18, 19, 20, 21, 25
+SO_TIMESTAMP, SO_ACCEPTCONN, SO_MARK, SO_PROTOCOL, SO_DOMAIN, SO_RXQ_OVFL = 29, 30, 36, 38, 39, 40
+SO_INCOMING_CPU, SO_ZEROCOPY = 49, 60
+
+#: Remembered, without effect on what programs can see here: value as made.
+_REMEMBERED: Final[dict[tuple[int, int], int | bytes]] = {
+    (SOL_SOCKET, SO_DEBUG): 0,
+    (SOL_SOCKET, SO_DONTROUTE): 0,
+    (SOL_SOCKET, SO_BROADCAST): 0,
+    (SOL_SOCKET, SO_OOBINLINE): 0,
+    (SOL_SOCKET, SO_NO_CHECK): 0,
+    (SOL_SOCKET, SO_PRIORITY): 0,
+    (SOL_SOCKET, SO_PASSCRED): 0,
+    (SOL_SOCKET, SO_RCVLOWAT): 1,
+    (SOL_SOCKET, SO_SNDLOWAT): 1,
+    (SOL_SOCKET, SO_RCVTIMEO): struct.pack("ll", 0, 0),
+    (SOL_SOCKET, SO_SNDTIMEO): struct.pack("ll", 0, 0),
+    (SOL_SOCKET, SO_BINDTODEVICE): b"",
+    (SOL_SOCKET, SO_TIMESTAMP): 0,
+    (SOL_SOCKET, SO_MARK): 0,
+    (SOL_SOCKET, SO_RXQ_OVFL): 0,
+    (SOL_SOCKET, SO_INCOMING_CPU): 0,
+    (SOL_SOCKET, SO_ZEROCOPY): 0,
+    (SOL_SOCKET, SO_KEEPALIVE): 0,
+    (SOL_SOCKET, SO_REUSEADDR): 0,
+    (SOL_SOCKET, SO_REUSEPORT): 0,
+    (SOL_SOCKET, SO_LINGER): struct.pack("ii", 0, 0),
+    (SOL_SOCKET, SO_SNDBUF): 212_992,  # net.core.wmem_default
+    (SOL_SOCKET, SO_RCVBUF): 212_992,  # net.core.rmem_default
+    (SOL_SOCKET, 32): 212_992,  # SO_SNDBUFFORCE
+    (SOL_SOCKET, 33): 212_992,  # SO_RCVBUFFORCE
+    **{
+        (IPPROTO_IP, name): value
+        for name, value in {
+            1: 0,  # IP_TOS
+            2: 64,  # IP_TTL
+            3: 0,  # IP_HDRINCL
+            4: b"",  # IP_OPTIONS
+            6: 0,  # IP_RECVOPTS
+            8: 0,  # IP_PKTINFO
+            10: 1,  # IP_MTU_DISCOVER
+            11: 0,  # IP_RECVERR
+            12: 0,  # IP_RECVTTL
+            13: 0,  # IP_RECVTOS
+            15: 0,  # IP_FREEBIND
+            19: 0,  # IP_TRANSPARENT
+            20: 0,  # IP_RECVORIGDSTADDR
+            24: 0,  # IP_BIND_ADDRESS_NO_PORT
+        }.items()
+    },
+    **{
+        (IPPROTO_IPV6, name): value
+        for name, value in {
+            16: 64,  # IPV6_UNICAST_HOPS
+            23: 1,  # IPV6_MTU_DISCOVER
+            25: 0,  # IPV6_RECVERR
+            26: 0,  # IPV6_V6ONLY
+            49: 0,  # IPV6_RECVPKTINFO
+            51: 0,  # IPV6_RECVHOPLIMIT
+            66: 0,  # IPV6_RECVTCLASS
+            67: 0,  # IPV6_TCLASS
+        }.items()
+    },
+}
+#: Known to Linux up to this number at these levels, and not simulated when not listed above.
+_HIGHEST: Final = {SOL_SOCKET: 83, IPPROTO_IP: 52, IPPROTO_TCP: 45, IPPROTO_UDP: 104, IPPROTO_IPV6: 80}
+
+
+def _computed(endpoint: Endpoint, level: int, name: int) -> int | None:
+    if level != SOL_SOCKET:
+        return None
+    if name == SO_ERROR:
+        return endpoint.take_error()
+    if name == SO_TYPE:
+        return endpoint.type
+    if name == SO_DOMAIN:
+        return endpoint.family
+    if name == SO_PROTOCOL:
+        return endpoint.protocol
+    if name == SO_ACCEPTCONN:
+        return int(getattr(endpoint, "state", 0) == 10)
+    return None
+
+
+def _applies(endpoint: Endpoint, level: int) -> bool:
+    if level == IPPROTO_IPV6:
+        return endpoint.family == AF_INET6
+    return level != IPPROTO_IP or endpoint.family in (AF_INET, AF_INET6)
+
+
+def _refuse(call: str, level: int, name: int) -> OSError:
+    if 0 < name <= _HIGHEST.get(level, 0):
+        return NotSimulatedOSError(
+            f"socket.{call}", f"the option {name} of level {level} is not simulated", errno=errno.ENOPROTOOPT
+        )
+    return error(errno.ENOPROTOOPT if level in _HIGHEST else errno.EOPNOTSUPP)
+
+
+def get(endpoint: Endpoint, level: int, name: int, size: int) -> int | bytes:
+    """`sock.getsockopt(level, name[, size])`."""
+    value: int | bytes | None = _computed(endpoint, level, name)
+    if value is None:
+        value = endpoint.get_option(level, name)
+    if value is None and _applies(endpoint, level):
+        value = endpoint.options.get((level, name), _REMEMBERED.get((level, name)))
+    if value is None:
+        raise _refuse("getsockopt", level, name)
+    if size < 0 or size > 1024:
+        raise OSError("getsockopt buflen out of range")
+    if size == 0:
+        if isinstance(value, bytes):
+            value = int.from_bytes(value[:4].ljust(4, b"\0"), "little", signed=True)
+        return value if -(1 << 31) <= value < 1 << 31 else value - (1 << 32)
+    data = struct.pack("i", value if value < 1 << 31 else value - (1 << 32)) if isinstance(value, int) else value
+    return data[:size]
+
+
+def put(endpoint: Endpoint, level: int, name: int, value: Any) -> None:
+    """`sock.setsockopt(level, name, value)`; `value` an int or bytes."""
+    if isinstance(value, int):
+        given: int | bytes = int(value)
+    else:
+        given = bytes(value)
+        if len(given) == 4 and not isinstance(_REMEMBERED.get((level, name)), bytes):
+            given = int.from_bytes(given, "little", signed=True)
+    if level == SOL_SOCKET and name in (SO_TYPE, SO_ERROR, SO_DOMAIN, SO_PROTOCOL, SO_ACCEPTCONN):
+        raise error(errno.ENOPROTOOPT)
+    if endpoint.set_option(level, name, given):
+        return
+    default = _REMEMBERED.get((level, name))
+    if default is None or not _applies(endpoint, level):
+        raise _refuse("setsockopt", level, name)
+    if isinstance(default, int) and isinstance(given, bytes) and level == SOL_SOCKET:
+        raise error(errno.EINVAL)
+    if (level, name) in ((SOL_SOCKET, SO_SNDBUF), (SOL_SOCKET, SO_RCVBUF)):
+        assert isinstance(given, int)
+        given = max(2 * min(given, 212_992), 4_608 if name == SO_SNDBUF else 2_304)
+    elif isinstance(default, int) and isinstance(given, int) and default == 0 and level == SOL_SOCKET and name != 12:
+        given = int(bool(given)) if name not in (SO_MARK, SO_INCOMING_CPU) else given
+    endpoint.options[level, name] = given

@@ -1,0 +1,224 @@
+"""A simulated process: its descriptors, identity, output and signals, and the module state that Linux would give it alone.
+
+Owns the descriptor table and the life of one program on a host: start, end, kill. All simulated processes share one
+interpreter, so what real processes have for themselves in modules (`sys.argv`, `threading`'s table of threads) is
+exchanged when another process takes over; see `own_state`.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, Any, Final
+
+from wavetank.kernel import core
+from wavetank.kernel.core import Thread
+from wavetank.kernel.file import File, error
+from wavetank.trace.schema import Kind
+
+if TYPE_CHECKING:
+    from wavetank.kernel.stack import Stack
+
+#: Simulated descriptors start here; the child's own limit of open files is kept below.
+FIRST_FD: Final = 1_000_000
+#: RLIMIT_NOFILE of a simulated process (soft limit that systemd and most shells give).
+OPEN_FILES: Final = 1_024
+#: Default actions that end a process: signal(7).
+_IGNORED_BY_DEFAULT: Final = frozenset({17, 18, 23, 28})  # SIGCHLD, SIGCONT, SIGURG, SIGWINCH
+
+
+class Killed(BaseException):
+    """Raised in no program: ends the greenlet of a thread that a signal or a crash has killed while it ran."""
+
+
+class Process:
+    """One program on one host."""
+
+    def __init__(self, stack: Stack, name: str, pid: int) -> None:
+        self.stack = stack
+        self.name = name
+        self.pid = pid
+        self.host_name = stack.name
+        self.fds: dict[int, File] = {}
+        self.threads: list[Thread] = []
+        self.main_thread: Thread | None = None
+        self.open_files = OPEN_FILES
+        self.umask = 0o022
+        self.pending: list[int] = []
+        self.handlers: dict[int, Any] = {}
+        self.wakeup_fd = -1
+        self.status: int | None = None
+        self.exited: list[Callable[[Process], None]] = []
+        self.held_threads: list[Thread] = []
+        self.paused = False
+        self.kill_signal = 0
+        #: `(module dictionary, name, value)` of what this process has for itself while another one runs.
+        self.state: dict[tuple[int, str], Any] = {}
+        self.own_state: list[tuple[dict[str, Any], str]] = []
+        self._free: list[int] = []
+        self._next = 0
+
+    # ---- descriptors
+
+    def install(self, file: File, at_least: int = 0) -> int:
+        """Give `file` the lowest free descriptor (not below FIRST_FD + at_least); EMFILE when there are too many."""
+        if len(self.fds) >= self.open_files:
+            raise error(errno.EMFILE)
+        if at_least:
+            offset = at_least
+            while FIRST_FD + offset in self.fds:
+                offset += 1
+            self._skip_to(offset)
+        elif self._free:
+            offset = heappop(self._free)
+        else:
+            offset = self._next
+            self._next += 1
+        fd = FIRST_FD + offset
+        assert fd not in self.fds, f"descriptor {fd} of {self.name} handed out twice"
+        file.hold()
+        self.fds[fd] = file
+        return fd
+
+    def _skip_to(self, offset: int) -> None:
+        while self._next <= offset:
+            heappush(self._free, self._next)
+            self._next += 1
+        self._free.remove(offset)
+        self._free.sort()
+
+    def install_at(self, file: File, fd: int) -> None:
+        """`dup2`: put `file` at this very descriptor, closing what was there."""
+        old = self.fds.get(fd)
+        file.hold()
+        if old is not None:
+            self.fds[fd] = file
+            old.release()
+            return
+        if fd >= FIRST_FD:
+            self._skip_to(fd - FIRST_FD)
+        self.fds[fd] = file
+
+    def close(self, fd: int) -> None:
+        """`close(2)`; EBADF when it is not open."""
+        file = self.fds.pop(fd, None)
+        if file is None:
+            raise error(errno.EBADF)
+        if fd >= FIRST_FD:
+            heappush(self._free, fd - FIRST_FD)
+        file.release()
+        if core.K.soft:
+            core.K.run_soft()
+
+    # ---- running
+
+    def leave(self) -> None:
+        """Another process takes over: put away what is this one's own."""
+        for key, (namespace, name) in zip(self.state, self.own_state, strict=True):
+            self.state[key] = namespace.get(name)
+
+    def enter(self) -> None:
+        """This process takes over: put its own state in place."""
+        for value, (namespace, name) in zip(self.state.values(), self.own_state, strict=True):
+            namespace[name] = value
+
+    def own(self, namespace: dict[str, Any], name: str, value: Any) -> None:
+        """From now on `namespace[name]` is `value` whenever this process runs."""
+        self.own_state.append((namespace, name))
+        self.state[(id(namespace), name)] = value
+        if core.K.process is self:
+            namespace[name] = value
+
+    def hold(self, thread: Thread) -> None:
+        """A thread that must not run came to its turn: keep it until the host goes on, or for ever."""
+        (core.K.frozen if self.status is not None else self.held_threads).append(thread)
+
+    def pause(self) -> None:
+        """SIGSTOP, or the host stands still: no thread runs until `resume`."""
+        self.paused = True
+        for thread in self.threads:
+            thread.held = True
+
+    def resume(self) -> None:
+        """Go on after `pause`."""
+        self.paused = False
+        for thread in self.threads:
+            thread.held = False
+        held, self.held_threads = self.held_threads, []
+        for thread in held:
+            core.K.make_ready(thread)
+
+    def finish(self, status: int, *, power_lost: bool = False) -> None:
+        """The process is gone: its threads never run again, its descriptors are closed (not when power is lost)."""
+        if self.status is not None:
+            return
+        kernel = core.K
+        self.status = status
+        for thread in self.threads:
+            thread.held = True
+            thread.parked = False
+            kernel.frozen.append(thread)
+        kernel.recorder.event(kernel.now, Kind.PROCESS_EXIT, self.pid, status)
+        if not power_lost:
+            for fd in sorted(self.fds):
+                self.close(fd)
+        for call in self.exited:
+            call(self)
+
+    # ---- signals
+
+    def send_signal(self, number: int) -> None:
+        """A signal arrives. Default actions per signal(7); handlers run in the main thread at its next step."""
+        if self.status is not None:
+            return
+        kernel = core.K
+        kernel.recorder.event(kernel.now, Kind.SIGNAL, self.pid, number)
+        if number == 19:  # SIGSTOP
+            self.pause()
+            return
+        if number == 18 and self.paused:  # SIGCONT
+            self.resume()
+        handler = self.handlers.get(number, 0)
+        if number == 9 or (handler == 0 and number not in _IGNORED_BY_DEFAULT):
+            self.kill_signal = number
+            self.die(-number)
+            return
+        if handler in (0, 1):
+            return
+        if number not in self.pending:
+            self.pending.append(number)
+        kernel.attention = 0
+        self._write_wakeup(number)
+        main = self.main_thread
+        if main is not None and main.parked and number not in main.signal_mask:
+            kernel.wake(main, None)
+
+    def _write_wakeup(self, number: int) -> None:
+        file = self.fds.get(self.wakeup_fd)
+        if file is not None:
+            try:
+                file.write(bytes([number]))
+            except OSError:
+                pass  # a full wake-up pipe is not an error: the reader has enough to read (PySignal_SetWakeupFd)
+
+    def deliver_signals(self, thread: Thread) -> None:
+        """Run the handlers of pending signals, if `thread` is the one that does (CPython: the main thread)."""
+        if thread is not self.main_thread:
+            return
+        for number in sorted(self.pending):
+            if number in thread.signal_mask or number not in self.pending:
+                continue
+            self.pending.remove(number)
+            handler = self.handlers.get(number, 0)
+            if callable(handler):
+                import sys
+
+                handler(number, sys._getframe(2))
+
+    def die(self, status: int) -> None:
+        """End at once. Does not return when it is the running thread's own process."""
+        kernel = core.K
+        self.finish(status)
+        if kernel.running.process is self:
+            kernel.give_up()

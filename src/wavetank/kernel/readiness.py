@@ -1,0 +1,494 @@
+"""`select`, `poll` and `epoll` for simulated descriptors, as the `select` module offers them.
+
+Owns the waiting on many descriptors at once. Files push their changes (see `kernel.file`), so a wait costs what is
+ready, not what is watched. epoll keeps Linux's ready list (fs/eventpoll.c: `ep_poll_callback`, `ep_send_events`): its
+order is the order of events, level-triggered entries go to its end after being reported.
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+import select as real
+import sys
+from collections import deque
+from types import ModuleType
+from typing import Any, Final
+
+from wavetank.kernel import core
+from wavetank.kernel.core import FAR, TIMEOUT
+from wavetank.kernel.file import ERR, HUP, IN, NVAL, OUT, PRI, RDBAND, RDHUP, RDNORM, WRBAND, WRNORM, File, error
+from wavetank.kernel.process import FIRST_FD
+
+ET: Final = 1 << 31
+ONESHOT: Final = 1 << 30
+EXCLUSIVE: Final = 1 << 28
+WAKEUP: Final = 1 << 29
+_PRIVATE: Final = ET | ONESHOT | EXCLUSIVE | WAKEUP
+# fs/select.c: what select() means by readable, writable, exceptional
+_IN_SET: Final = IN | RDNORM | RDBAND | HUP | ERR
+_OUT_SET: Final = OUT | WRNORM | WRBAND | ERR
+_EXCEPTION_SET: Final = PRI
+_FD_SETSIZE: Final = 1024
+
+
+def fileno_of(thing: Any) -> int:
+    """The descriptor of an int or an object with `fileno()`, with CPython's errors (PyObject_AsFileDescriptor)."""
+    if type(thing) is int:
+        fd = thing
+    elif isinstance(thing, int):
+        fd = int(thing)
+    else:
+        method = getattr(thing, "fileno", None)
+        if method is None:
+            raise TypeError("argument must be an int, or have a fileno() method.")
+        fd = method()
+        if not isinstance(fd, int):
+            raise TypeError("fileno() returned a non-integer")
+    if fd < 0:
+        raise ValueError(f"file descriptor cannot be a negative integer ({fd})")
+    return fd
+
+
+class _AlwaysReady(File):
+    """A real descriptor (a file on disk) among simulated ones: always readable and writable, as regular files are."""
+
+    __slots__ = ()
+
+    def poll(self) -> int:
+        return IN | OUT | RDNORM | WRNORM
+
+
+_REAL_FILE: Final = _AlwaysReady("file")
+
+
+def _file(fd: int) -> File | None:
+    file = core.K.fds.get(fd)
+    if file is None and fd < FIRST_FD and fd > 2 and _is_open(fd):
+        return _REAL_FILE
+    return file
+
+
+def _is_open(fd: int) -> bool:
+    import os
+
+    try:
+        os.stat(fd)
+    except OSError:
+        return False
+    return True
+
+
+def _wait_many(files: list[tuple[File, int]], deadline: int, reason: Any) -> bool:
+    """Park until one of the files is told of its mask, or the deadline; True when woken."""
+    kernel = core.K
+    thread = kernel.running
+    thread.exclusive = False
+    entries = [(file, (thread, mask)) for file, mask in files]
+    for file, entry in entries:
+        file.waiters.append(entry)
+    try:
+        return kernel.park(reason, deadline) is not TIMEOUT
+    finally:
+        for file, entry in entries:
+            if entry in file.waiters:
+                file.waiters.remove(entry)
+
+
+class _Waiting:
+    """Why a thread waits, in words made only when somebody asks."""
+
+    __slots__ = ("call", "files")
+
+    def __init__(self, call: str, files: list[tuple[File, int]]) -> None:
+        self.call = call
+        self.files = files
+
+    def __str__(self) -> str:
+        names = [file.describe() for file, _ in self.files[:5]]
+        more = f" and {len(self.files) - 5} more" if len(self.files) > 5 else ""
+        return f"{self.call} on {', '.join(names) or 'nothing'}{more}"
+
+
+def _deadline(timeout: float | None, unit: float, *, round_up_ms: bool) -> int:
+    """The deadline (ns) of a timeout given in `unit` seconds; FAR for none, -1 for "do not wait"."""
+    if timeout is None:
+        return FAR
+    if not isinstance(timeout, (int, float)):
+        if not hasattr(timeout, "__index__") and not hasattr(timeout, "__float__"):
+            raise TypeError("timeout must be a real number or None")
+        timeout = float(timeout)
+    seconds = timeout * unit
+    if math.isnan(seconds):
+        raise ValueError("Invalid value NaN (not a number)")
+    if seconds < 0:
+        return FAR
+    ns = seconds * 1e9
+    if ns > FAR:
+        raise OverflowError("timeout is too large")
+    if round_up_ms:  # poll(2) and epoll_wait(2) count milliseconds; CPython rounds up (_PyTime_ROUND_TIMEOUT)
+        ns = math.ceil(ns / 1e6) * 1_000_000
+    return -1 if ns <= 0 else core.K.now + math.ceil(ns)
+
+
+# ---- select
+
+
+def _set_of(things: Any, mask: int, wanted: dict[int, int]) -> list[tuple[Any, int]]:
+    try:
+        items = list(things)
+    except TypeError:
+        raise TypeError("arguments 1-3 must be sequences") from None
+    pairs = []
+    for item in items:
+        fd = fileno_of(item)
+        if FIRST_FD <= fd < FIRST_FD + _FD_SETSIZE or fd < _FD_SETSIZE:
+            wanted[fd] = wanted.get(fd, 0) | mask
+            pairs.append((item, fd))
+        else:
+            raise ValueError("filedescriptor out of range in select()")
+    return pairs
+
+
+def select(rlist: Any, wlist: Any, xlist: Any, timeout: float | None = None, /) -> tuple[list[Any], list[Any], list[Any]]:
+    """`select.select`."""
+    kernel = core.K
+    kernel.tick()
+    if timeout is not None and isinstance(timeout, (int, float)) and timeout < 0:
+        raise ValueError("timeout must be non-negative")
+    deadline = _deadline(timeout, 1.0, round_up_ms=False)
+    wanted: dict[int, int] = {}
+    reading = _set_of(rlist, _IN_SET, wanted)
+    writing = _set_of(wlist, _OUT_SET, wanted)
+    exceptional = _set_of(xlist, _EXCEPTION_SET, wanted)
+    files: list[tuple[File, int]] = []
+    table: dict[int, File] = {}
+    for fd, mask in wanted.items():
+        file = _file(fd)
+        if file is None:
+            raise error(errno.EBADF)
+        table[fd] = file
+        files.append((file, mask))
+    while True:
+        masks = {fd: file.poll() for fd, file in table.items()}
+        found = (
+            [item for item, fd in reading if masks[fd] & _IN_SET],
+            [item for item, fd in writing if masks[fd] & _OUT_SET],
+            [item for item, fd in exceptional if masks[fd] & _EXCEPTION_SET],
+        )
+        if any(found):
+            kernel.streak = 0
+            return found
+        if deadline < 0:
+            kernel.empty_poll()
+            return found
+        if kernel.now >= deadline:
+            return found
+        _wait_many(files, deadline, _Waiting("select()", files))
+
+
+# ---- poll
+
+
+class poll:
+    """`select.poll()` objects."""
+
+    def __init__(self) -> None:
+        self._wanted: dict[int, int] = {}
+        self._busy = False
+
+    def register(self, fd: Any, eventmask: int = IN | PRI | OUT, /) -> None:
+        """Register or modify."""
+        self._wanted[fileno_of(fd)] = _short(eventmask)
+
+    def modify(self, fd: Any, eventmask: int, /) -> None:
+        """Modify; ENOENT when it is not registered."""
+        number = fileno_of(fd)
+        if number not in self._wanted:
+            raise error(errno.ENOENT)
+        self._wanted[number] = _short(eventmask)
+
+    def unregister(self, fd: Any, /) -> None:
+        """Remove; KeyError when it is not registered."""
+        del self._wanted[fileno_of(fd)]
+
+    def poll(self, timeout: float | None = None, /) -> list[tuple[int, int]]:
+        """Wait for events; `timeout` in milliseconds."""
+        if self._busy:
+            raise RuntimeError("concurrent poll() invocation")
+        kernel = core.K
+        kernel.tick()
+        deadline = _deadline(timeout, 1e-3, round_up_ms=True)
+        self._busy = True
+        try:
+            while True:
+                found, files = self._scan()
+                if found or deadline < 0 or kernel.now >= deadline:
+                    if deadline < 0 and not found:
+                        kernel.empty_poll()
+                    return found
+                _wait_many(files, deadline, _Waiting("poll()", files))
+        finally:
+            self._busy = False
+
+    def _scan(self) -> tuple[list[tuple[int, int]], list[tuple[File, int]]]:
+        found, files = [], []
+        for fd, mask in self._wanted.items():
+            file = _file(fd)
+            if file is None:
+                found.append((fd, NVAL))
+                continue
+            files.append((file, mask | ERR | HUP))
+            events = file.poll() & (mask | ERR | HUP)
+            if events:
+                found.append((fd, events))
+        return found, files
+
+
+def _short(mask: int) -> int:
+    if mask < 0:
+        raise ValueError("value must be positive")
+    if mask > 0xFFFF:
+        raise OverflowError("Python int too large for C unsigned short")
+    return mask
+
+
+# ---- epoll
+
+
+class _Item:
+    """One registered descriptor of an epoll set (`struct epitem`)."""
+
+    __slots__ = ("events", "fd", "file", "listed", "owner")
+
+    def __init__(self, owner: EpollFile, fd: int, file: File, events: int) -> None:
+        self.owner = owner
+        self.fd = fd
+        self.file = file
+        self.events = events
+        self.listed = False
+
+    def notified(self, events: int) -> None:
+        """`ep_poll_callback`."""
+        wanted = self.events
+        if not wanted & ~_PRIVATE or not events & wanted:
+            return
+        if not self.listed:
+            self.listed = True
+            owner = self.owner
+            owner.ready.append(self)
+            if owner.waiters or owner.watchers:
+                owner.notify(IN | RDNORM)
+
+    def file_gone(self) -> None:
+        """The last descriptor of the file was closed: it leaves the set by itself."""
+        self.owner.items.pop((self.fd, self.file), None)
+        if self.listed:
+            self.listed = False
+            self.owner.ready.remove(self)
+
+
+class EpollFile(File):
+    """The kernel's side of an epoll set: it can be polled itself."""
+
+    __slots__ = ("items", "ready")
+
+    def __init__(self) -> None:
+        super().__init__("epoll")
+        self.items: dict[tuple[int, File], _Item] = {}
+        self.ready: deque[_Item] = deque()
+
+    def poll(self) -> int:
+        """Readable when an entry is ready."""
+        for item in self.ready:
+            if item.file.poll() & item.events & ~_PRIVATE:
+                return IN | RDNORM
+        return 0
+
+    def released(self) -> None:
+        """Leave every file."""
+        for item in self.items.values():
+            if item in item.file.watchers:
+                item.file.watchers.remove(item)
+        self.items.clear()
+        self.ready.clear()
+
+    def collect(self, limit: int) -> list[tuple[int, int]]:
+        """`ep_send_events`: at most `limit` ready entries."""
+        found: list[tuple[int, int]] = []
+        ready = self.ready
+        for _ in range(len(ready)):
+            if len(found) >= limit:
+                break
+            item = ready.popleft()
+            item.listed = False
+            events = item.file.poll() & item.events & ~_PRIVATE
+            if not events:
+                continue
+            found.append((item.fd, events))
+            if item.events & ONESHOT:
+                item.events &= _PRIVATE
+            elif not item.events & ET:
+                item.listed = True
+                ready.append(item)
+        return found
+
+    def describe(self) -> str:
+        """What is watched."""
+        names = [item.file.describe() for item in list(self.items.values())[:5]]
+        more = f" and {len(self.items) - 5} more" if len(self.items) > 5 else ""
+        return f"epoll on {', '.join(names) or 'nothing'}{more}"
+
+
+class epoll:
+    """`select.epoll()` objects."""
+
+    def __init__(self, sizehint: int = -1, flags: int = 0) -> None:
+        if sizehint != -1 and sizehint <= 0:
+            raise ValueError("sizehint must be positive or -1")
+        if flags & ~real.EPOLL_CLOEXEC:
+            raise error(errno.EINVAL)
+        core.K.tick()
+        self._file = EpollFile()
+        self._process = core.K.process
+        self._fd = self._process.install(self._file)
+
+    @classmethod
+    def fromfd(cls, fd: int, /) -> epoll:
+        """An epoll object for an open descriptor."""
+        new = cls.__new__(cls)
+        file = core.K.fds.get(fd)
+        if not isinstance(file, EpollFile):
+            raise error(errno.EINVAL)
+        new._file, new._process, new._fd = file, core.K.process, fd
+        return new
+
+    def close(self) -> None:
+        """Close the set."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0 and self._process.fds.get(fd) is self._file:
+            self._process.close(fd)
+
+    def __del__(self) -> None:
+        if core.K is not None and getattr(self, "_fd", -1) >= 0 and core.K.process is self._process:
+            self.close()
+
+    def __enter__(self) -> epoll:
+        if self._fd < 0:
+            raise ValueError("I/O operation on closed epoll object")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is closed."""
+        return self._fd < 0
+
+    def fileno(self) -> int:
+        """Its descriptor."""
+        self._check()
+        return self._fd
+
+    def _check(self) -> EpollFile:
+        if self._fd < 0:
+            raise ValueError("I/O operation on closed epoll object")
+        return self._file
+
+    def _target(self, fd: Any) -> tuple[EpollFile, int, File]:
+        own = self._check()
+        number = fileno_of(fd)
+        core.K.tick()
+        file = core.K.fds.get(number)
+        if file is None:
+            raise error(errno.EPERM if number < FIRST_FD and _is_open(number) else errno.EBADF)
+        if file is own:
+            raise error(errno.EINVAL)
+        return own, number, file
+
+    def register(self, fd: Any, eventmask: int = IN | PRI | OUT) -> None:
+        """EPOLL_CTL_ADD."""
+        own, number, file = self._target(fd)
+        if (number, file) in own.items:
+            raise error(errno.EEXIST)
+        item = own.items[number, file] = _Item(own, number, file, (eventmask & 0xFFFFFFFF) | ERR | HUP)
+        file.watchers.append(item)
+        item.notified(file.poll())
+
+    def modify(self, fd: Any, eventmask: int) -> None:
+        """EPOLL_CTL_MOD."""
+        own, number, file = self._target(fd)
+        item = own.items.get((number, file))
+        if item is None:
+            raise error(errno.ENOENT)
+        item.events = (eventmask & 0xFFFFFFFF) | ERR | HUP
+        item.notified(file.poll())
+
+    def unregister(self, fd: Any) -> None:
+        """EPOLL_CTL_DEL."""
+        own, number, file = self._target(fd)
+        item = own.items.pop((number, file), None)
+        if item is None:
+            raise error(errno.ENOENT)
+        file.watchers.remove(item)
+        if item.listed:
+            own.ready.remove(item)
+            item.listed = False
+
+    def poll(self, timeout: float | None = None, maxevents: int = -1) -> list[tuple[int, int]]:
+        """Wait for events; `timeout` in seconds, None or negative for ever."""
+        own = self._check()
+        kernel = core.K
+        kernel.tick()
+        if maxevents == -1:
+            maxevents = FIRST_FD
+        elif maxevents <= 0:
+            raise ValueError("maxevents must be greater than 0, got " + str(maxevents))
+        if own.ready:
+            found = own.collect(maxevents)
+            if found:
+                kernel.streak = 0
+                return _shuffled(found) if kernel.scheduling is not None else found
+        deadline = _deadline(timeout, 1.0, round_up_ms=True)
+        if deadline < 0:
+            kernel.empty_poll()
+            return []
+        entry = (kernel.running, IN)
+        kernel.running.exclusive = False
+        while True:
+            own.waiters.append(entry)
+            try:
+                kernel.park(own, deadline)
+            finally:
+                own.waiters.remove(entry)
+            found = own.collect(maxevents)
+            if found or kernel.now >= deadline:
+                return _shuffled(found) if kernel.scheduling is not None and found else found
+
+
+def _shuffled(found: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The order in which one poll reports is a choice: which entry comes first."""
+    kernel = core.K
+    assert kernel.scheduling is not None
+    if len(found) > 1:
+        first = kernel.scheduling.draw(kernel.scheduling_rate, len(found))
+        found = found[first:] + found[:first]
+    return found
+
+
+def install() -> None:
+    """Put the simulated `select` module in place."""
+    module = ModuleType("select", real.__doc__)
+    for name in dir(real):
+        if not name.startswith("__"):
+            setattr(module, name, getattr(real, name))
+    for new in (select, poll, epoll):
+        new.__module__ = "select"
+        setattr(module, new.__name__, new)
+    module.__spec__ = real.__spec__
+    module.__file__ = getattr(real, "__file__", None)
+    sys.modules["select"] = module
+    assert RDHUP == real.EPOLLRDHUP
+
+

@@ -1,0 +1,157 @@
+"""Writing the trace while a world runs: packed records, their digest, and the bytes each connection carried.
+
+Owns the fixed buffers into which events are packed and the numbers given to threads, tasks and objects. It decides
+nothing and allocates nothing that depends on whether the trace is kept. The layout is `wavetank.trace.schema`; what
+the digest covers is said in `wavetank.trace.digest`.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Callable
+from typing import BinaryIO, Final
+from zlib import crc32
+
+from wavetank.trace.digest import TraceDigest
+from wavetank.trace.schema import HEADER, Kind
+
+_SIZE: Final = 1 << 16
+_KEPT_SIZE: Final = 1 << 20
+#: At most so many bytes of one payload are kept in a trace file.
+PAYLOAD_KEPT: Final = 1 << 16
+_DEFINE_THREAD: Final = int(Kind.DEFINE_THREAD)
+_DEFINE_TASK: Final = int(Kind.DEFINE_TASK)
+_DEFINE_OBJECT: Final = int(Kind.DEFINE_OBJECT)
+_SWITCH: Final = int(Kind.THREAD_SWITCH)
+
+
+class Payload:
+    """What one direction of one connection carried: its size and checksum so far."""
+
+    __slots__ = ("checksum", "key", "opaque", "size_bytes")
+
+    def __init__(self, key: str, opaque: bool) -> None:
+        self.key = key
+        self.opaque = opaque
+        self.size_bytes = 0
+        self.checksum = 0
+
+    def add(self, data: bytes | bytearray | memoryview) -> None:
+        """These bytes were accepted for sending."""
+        self.size_bytes += len(data)
+        self.checksum = crc32(data, self.checksum)
+
+
+class Recorder:
+    """The trace of one world. `keep` is a real, unbuffered file for the whole trace, or None for the digest alone."""
+
+    def __init__(self, keep: BinaryIO | None = None, opaque: frozenset[str] = frozenset()) -> None:
+        self.digest = TraceDigest()
+        self.keep = keep
+        self.opaque = opaque
+        self.actor = 0
+        self.events = 0
+        self.objects = 0
+        self.payloads: dict[str, Payload] = {}
+        #: Set by `frameworks`: the name of the asyncio or Trio task that runs now, or None.
+        self.current_task: Callable[[], str | None] = _no_task
+        self._tasks: dict[str, int] = {}
+        self._task_count = 0
+        self._buffer = mmap.mmap(-1, _SIZE)
+        self._offset = 0
+        self._kept = mmap.mmap(-1, _KEPT_SIZE)
+        self._kept_offset = 0
+
+    # ---- names
+
+    def _define(self, now: int, kind: int, number: int, name: str) -> None:
+        self.event(now, kind, number, len(name), name.encode())
+        self.digest.name(name)
+
+    def define_thread(self, number: int, name: str) -> None:
+        """Thread `number` is called `name` from now on."""
+        self._define(0, _DEFINE_THREAD, number, name)
+
+    def define_object(self, name: str) -> int:
+        """A new number for a socket, listener or other object called `name`."""
+        self.objects += 1
+        self._define(0, _DEFINE_OBJECT, self.objects, name)
+        return self.objects
+
+    def _task(self, name: str) -> int:
+        number = self._tasks.get(name)
+        if number is None:
+            if len(self._tasks) >= 1 << 14:  # names are unbounded; numbers stay unique
+                self._tasks.clear()
+            self._task_count += 1
+            number = self._tasks[name] = self._task_count
+            self.event(0, _DEFINE_TASK, number, len(name), name.encode(), task=0)
+            self.digest.name(name)
+        return number
+
+    def payload(self, key: str) -> Payload:
+        """The account of what goes one way over one connection."""
+        found = self.payloads.get(key)
+        if found is None:
+            found = self.payloads[key] = Payload(key, key in self.opaque)
+        return found
+
+    # ---- events
+
+    def switch(self, now: int, number: int) -> None:
+        """Another thread runs now."""
+        self.actor = number
+        self.event(now, _SWITCH, number, 0, task=0)
+
+    def event(
+        self, now: int, kind: int, thing: int, value: int, payload: bytes | memoryview = b"", task: int = -1
+    ) -> None:
+        """One thing that happened. `thing` is an object's number, `value` depends on the kind."""
+        if task < 0:
+            name = self.current_task()
+            task = 0 if name is None else (self._tasks.get(name) or self._task(name))
+        offset = self._offset
+        if offset + HEADER.size > _SIZE:
+            self.flush()
+            offset = 0
+        HEADER.pack_into(self._buffer, offset, now, kind, 0, self.actor, task, thing, value, 0)
+        self._offset = offset + HEADER.size
+        self.events += 1
+        if self.keep is not None:
+            self._write(HEADER.pack(now, kind, 0, self.actor, task, thing, value, min(len(payload), PAYLOAD_KEPT)))
+            if payload:
+                self._write(memoryview(payload)[:PAYLOAD_KEPT])
+
+    def _write(self, data: bytes | memoryview) -> None:
+        if self._kept_offset + len(data) > _KEPT_SIZE:
+            self._write_out()
+        self._kept[self._kept_offset : self._kept_offset + len(data)] = bytes(data)
+        self._kept_offset += len(data)
+
+    def _write_out(self) -> None:
+        assert self.keep is not None
+        with memoryview(self._kept) as view:
+            self.keep.write(view[: self._kept_offset])
+        self._kept_offset = 0
+
+    def flush(self) -> None:
+        """Hash what is buffered."""
+        with memoryview(self._buffer) as view:
+            self.digest.update(view[: self._offset])
+        self._offset = 0
+
+    def finish(self) -> str:
+        """The digest of the whole run; writes out the kept trace."""
+        self.flush()
+        if self.keep is not None:
+            self._write_out()
+            self.keep.flush()
+        for key in sorted(self.payloads):
+            payload = self.payloads[key]
+            if not payload.opaque:
+                self.digest.payload(key, payload.size_bytes, payload.checksum)
+        return self.digest.hexdigest()
+
+
+def _no_task() -> str | None:
+    return None

@@ -1,0 +1,605 @@
+"""The `_socket` module as programs see it: socket objects, their timeouts, and the argument checks of CPython.
+
+Owns what CPython's Modules/socketmodule.c adds to the system calls: blocking, timed and non-blocking modes, argument
+parsing and error texts. It finds the file behind the descriptor at each call, as Linux does, so that a stale number
+does what it does there. The standard library's `socket.py` runs unmodified on top.
+"""
+
+from __future__ import annotations
+
+import _socket as real
+import errno
+import sys
+import warnings
+from types import ModuleType
+from typing import Any, Final
+
+from wavetank.errors import NotSimulatedOSError
+from wavetank.kernel import core, names, options
+from wavetank.kernel.core import FAR
+from wavetank.kernel.endpoint import (
+    AF_INET,
+    AF_INET6,
+    AF_UNIX,
+    MSG_DONTWAIT,
+    MSG_PEEK,
+    MSG_WAITALL,
+    SOCK_DGRAM,
+    SOCK_SEQPACKET,
+    SOCK_STREAM,
+    Endpoint,
+    Message,
+)
+from wavetank.kernel.file import READABLE, WRITABLE, Waiting, error
+from wavetank.kernel.process import FIRST_FD
+from wavetank.kernel.tcp.connection import Tcp
+from wavetank.kernel.udp import Udp
+from wavetank.kernel.unix import Unix, unix_pair
+
+_TYPE_MASK: Final = 0xF
+_MODIFIERS: Final = real.SOCK_NONBLOCK | real.SOCK_CLOEXEC
+_default_timeout: float | None = None
+_Ancillary = list[tuple[int, int, bytes]]
+
+
+def _make(family: int, type_: int, proto: int) -> Endpoint:
+    """A new kernel socket, or the errno that Linux gives for the combination (socket(2))."""
+    stack = core.K.process.stack
+    kind = type_ & _TYPE_MASK
+    if family in (AF_INET, AF_INET6):
+        if kind == SOCK_STREAM and proto in (0, 6):
+            return Tcp(stack, family, 6)
+        if kind == SOCK_DGRAM and proto in (0, 17):
+            return Udp(stack, family, 17)
+        if kind == real.SOCK_RAW or (kind == SOCK_DGRAM and proto in (1, 58)):
+            raise NotSimulatedOSError("socket.SOCK_RAW", "raw sockets need a real network device", errno=errno.EPERM)
+        if (kind, proto) in ((SOCK_STREAM, 132), (SOCK_STREAM, 262), (SOCK_SEQPACKET, 132)):
+            raise NotSimulatedOSError(f"socket protocol {proto}", "SCTP and MPTCP", errno=errno.EPROTONOSUPPORT)
+        raise error(errno.EPROTONOSUPPORT if kind in (1, 2, 3) else errno.ESOCKTNOSUPPORT)
+    if family == AF_UNIX:
+        if kind not in (SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET, real.SOCK_RAW):
+            raise error(errno.ESOCKTNOSUPPORT)
+        if proto not in (0, AF_UNIX):
+            raise error(errno.EPROTONOSUPPORT)
+        return Unix(stack, SOCK_DGRAM if kind == real.SOCK_RAW else kind)
+    for name in ("AF_PACKET", "AF_NETLINK", "AF_VSOCK", "AF_BLUETOOTH", "AF_CAN", "AF_ALG", "AF_TIPC", "AF_QIPCRTR"):
+        if family == getattr(real, name, -1):
+            raise NotSimulatedOSError(f"socket.{name}", "this address family is not simulated", errno=errno.EAFNOSUPPORT)
+    raise error(errno.EAFNOSUPPORT)
+
+
+def _timeout_ns(value: Any) -> int | None:
+    """The timeout of `settimeout` in ns: None blocks, 0 does not."""
+    if value is None:
+        return None
+    if not isinstance(value, (int, float)):
+        if not hasattr(value, "__float__") and not hasattr(value, "__index__"):
+            raise TypeError(f"'{type(value).__name__}' object cannot be interpreted as an integer")
+        value = float(value)
+    if value != value:
+        raise ValueError("Invalid value NaN (not a number)")
+    if value < 0:
+        raise ValueError("Timeout value out of range")
+    if value > 9223372036.0:
+        raise OverflowError("timestamp too large to convert to C _PyTime_t")
+    return -int(-value * 1_000_000_000 // 1)  # rounded up: _PyTime_ROUND_TIMEOUT
+
+
+class socket:
+    """`_socket.socket`: one descriptor, a timeout, and the calls."""
+
+    __slots__ = ("_fd", "_process", "_timeout", "family", "proto", "type")
+
+    family: int
+    type: int
+    proto: int
+
+    def __init__(self, family: int = -1, type: int = -1, proto: int = -1, fileno: Any = None) -> None:
+        kernel = core.K
+        kernel.tick()
+        self._fd = -1
+        self._process = kernel.process
+        if fileno is not None:
+            self._adopt(family, type, proto, fileno)
+        else:
+            family = AF_INET if family == -1 else family
+            type = SOCK_STREAM if type == -1 else type
+            proto = 0 if proto == -1 else proto
+            file = _make(family, type, proto)
+            self._fd = self._process.install(file)
+            file.nonblocking = bool(type & real.SOCK_NONBLOCK)
+            self.family, self.type, self.proto = family, type & ~_MODIFIERS, proto
+        self._timeout: int | None = None
+        if type != -1 and fileno is None and type & real.SOCK_NONBLOCK:
+            self._timeout = 0
+        elif _default_timeout is not None:
+            self._timeout = _timeout_ns(_default_timeout)
+            self._set_mode()
+
+    def _adopt(self, family: int, type: int, proto: int, fileno: Any) -> None:
+        if isinstance(fileno, float):
+            raise TypeError("integer argument expected, got float")
+        if not isinstance(fileno, int):
+            raise TypeError(f"'{fileno.__class__.__name__}' object cannot be interpreted as an integer")
+        if fileno < 0:
+            raise ValueError("negative file descriptor")
+        file = self._process.fds.get(fileno)
+        if file is None:
+            raise error(errno.EBADF)
+        if not isinstance(file, Endpoint):
+            raise error(errno.ENOTSOCK)
+        self._fd = fileno
+        self.family = file.family if family == -1 else family
+        self.type = file.type if type == -1 else type & ~_MODIFIERS
+        self.proto = file.protocol if proto == -1 else proto
+
+    # ---- descriptor
+
+    def _file(self) -> Endpoint:
+        file = core.K.fds.get(self._fd)
+        if file is None:
+            raise error(errno.EBADF)
+        if not isinstance(file, Endpoint):
+            raise error(errno.ENOTSOCK)
+        return file
+
+    def _start(self) -> Endpoint:
+        """Every call: pay for it, and find the file."""
+        core.K.tick()
+        return self._file()
+
+    def fileno(self) -> int:
+        """The descriptor, -1 after close."""
+        return self._fd
+
+    def close(self) -> None:
+        """Close the descriptor."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            core.K.tick()
+            core.K.process.close(fd)
+
+    def detach(self) -> int:
+        """Forget the descriptor without closing it."""
+        fd, self._fd = self._fd, -1
+        return fd
+
+    def __del__(self) -> None:
+        fd = getattr(self, "_fd", -1)
+        if fd >= 0 and core.K is not None:
+            process = self._process
+            if process.status is None and fd in process.fds:
+                warnings.warn(f"unclosed {self!r}", ResourceWarning, stacklevel=2, source=self)
+                self._fd = -1
+                process.close(fd)
+
+    def __repr__(self) -> str:
+        return f"<socket object, fd={self._fd}, family={self.family}, type={self.type}, proto={self.proto}>"
+
+    # ---- modes
+
+    @property
+    def timeout(self) -> float | None:
+        """The timeout in seconds."""
+        return None if self._timeout is None else self._timeout / 1e9
+
+    def gettimeout(self) -> float | None:
+        """The timeout in seconds, None when blocking."""
+        return self.timeout
+
+    def settimeout(self, timeout: float | None, /) -> None:
+        """Set the timeout in seconds."""
+        self._timeout = _timeout_ns(timeout)
+        self._set_mode()
+
+    def setblocking(self, flag: Any, /) -> None:
+        """True: block; False: do not."""
+        self._timeout = None if flag else 0
+        self._set_mode()
+
+    def getblocking(self) -> bool:
+        """Whether calls may wait."""
+        return self._timeout != 0
+
+    def _set_mode(self) -> None:
+        file = core.K.fds.get(self._fd)
+        if file is None:
+            raise error(errno.EBADF)
+        file.nonblocking = self._timeout is not None
+
+    def _deadline(self, file: Endpoint, flags: int = 0) -> int:
+        """Until when to wait: FAR for ever, -1 not at all."""
+        timeout = self._timeout
+        if timeout == 0 or flags & MSG_DONTWAIT or (timeout is None and file.nonblocking):
+            return -1
+        return FAR if timeout is None else core.K.now + timeout
+
+    def _wait(self, file: Endpoint, mask: int, deadline: int, call: str, *, exclusive: bool = False) -> None:
+        """Wait until something may have changed; EAGAIN, or TimeoutError, when that is not allowed any more."""
+        kernel = core.K
+        if kernel.soft:
+            kernel.run_soft()
+            if file.poll() & mask:
+                return
+        if deadline < 0:
+            raise error(errno.EAGAIN)
+        if kernel.now >= deadline or not file.wait(mask, deadline, Waiting(call, file), exclusive=exclusive):
+            raise TimeoutError("timed out")
+
+    # ---- receiving
+
+    def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
+        """Receive at most `bufsize` bytes."""
+        kernel = core.K
+        kernel.tick()
+        file = kernel.fds.get(self._fd)
+        if file is None or bufsize < 0 or flags:
+            return self._recv_rare(bufsize, flags)
+        data: bytes | None = file.receive(bufsize, 0)
+        if data is None:
+            data = self._recv_waiting(bufsize, 0)
+        if kernel.soft:
+            kernel.run_soft()
+        kernel.streak = 0
+        return data
+
+    def _recv_rare(self, bufsize: int, flags: int) -> bytes:
+        if bufsize < 0:
+            raise ValueError("negative buffersize in recv")
+        return self._recv_waiting(bufsize, flags)
+
+    def _recv_waiting(self, bufsize: int, flags: int) -> bytes:
+        file = self._file()
+        deadline = self._deadline(file, flags)
+        kind = flags & ~(MSG_DONTWAIT | MSG_WAITALL)
+        whole = flags & MSG_WAITALL and deadline >= 0 and file.type == SOCK_STREAM and not flags & MSG_PEEK
+        parts: list[bytes] = []
+        left = bufsize
+        while True:
+            data = file.receive(left, kind)
+            if data is not None:
+                if not whole or not data or len(data) == left:
+                    break
+                parts.append(data)
+                left -= len(data)
+                continue
+            try:
+                self._wait(file, READABLE, deadline, "recv()")
+            except TimeoutError:
+                if parts:
+                    data = b""
+                    break
+                raise
+        if core.K.soft:
+            core.K.run_soft()
+        return b"".join(parts) + data if parts else data
+
+    def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
+        """Receive into a buffer."""
+        view = memoryview(buffer).cast("B")
+        size = _size_into(view, nbytes, "recv_into")
+        if not size:
+            return 0
+        data = self.recv(size, flags)
+        view[: len(data)] = data
+        return len(data)
+
+    def _receive_message(self, size: int, flags: int, ancillary_size: int, call: str) -> Message:
+        file = self._start()
+        deadline = self._deadline(file, flags)
+        while True:
+            message = file.receive_message(size, flags & ~MSG_DONTWAIT, ancillary_size)
+            if message is not None:
+                break
+            self._wait(file, READABLE, deadline, call)
+        core.K.streak = 0
+        if core.K.soft:
+            core.K.run_soft()
+        return message
+
+    def recvfrom(self, bufsize: int, flags: int = 0, /) -> tuple[bytes, Any]:
+        """Receive a datagram and its sender."""
+        if bufsize < 0:
+            raise ValueError("negative buffersize in recvfrom")
+        data, _, _, address = self._receive_message(bufsize, flags, 0, "recvfrom()")
+        return data, address
+
+    def recvfrom_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> tuple[int, Any]:
+        """Receive a datagram into a buffer."""
+        view = memoryview(buffer).cast("B")
+        size = _size_into(view, nbytes, "recvfrom_into")
+        data, _, _, address = self._receive_message(size, flags, 0, "recvfrom_into()")
+        view[: len(data)] = data
+        return len(data), address
+
+    def recvmsg(self, bufsize: int, ancbufsize: int = 0, flags: int = 0, /) -> tuple[bytes, _Ancillary, int, Any]:
+        """Receive data with ancillary data."""
+        if bufsize < 0:
+            raise ValueError("negative buffer size in recvmsg()")
+        if ancbufsize < 0:
+            raise ValueError("invalid ancillary data buffer length")
+        return self._receive_message(bufsize, flags, ancbufsize, "recvmsg()")
+
+    def recvmsg_into(self, buffers: Any, ancbufsize: int = 0, flags: int = 0, /) -> tuple[int, _Ancillary, int, Any]:
+        """Receive data with ancillary data into several buffers."""
+        views = [memoryview(buffer).cast("B") for buffer in buffers]
+        data, ancillary, message_flags, address = self._receive_message(
+            sum(map(len, views)), flags, ancbufsize, "recvmsg_into()"
+        )
+        rest = data
+        for view in views:
+            view[: min(len(view), len(rest))] = rest[: len(view)]
+            rest = rest[len(view) :]
+        return len(data), ancillary, message_flags, address
+
+    # ---- sending
+
+    def send(self, data: Any, flags: int = 0, /) -> int:
+        """Send; the number of bytes taken."""
+        kernel = core.K
+        kernel.tick()
+        file = kernel.fds.get(self._fd)
+        if file is None:
+            raise error(errno.EBADF)
+        if type(data) is not bytes:
+            data = _bytes_of(data)
+        sent: int | None = file.send(data, flags)
+        if sent is None or (sent < len(data) and self._timeout is None):
+            sent = self._send_waiting(data, flags, sent or 0)
+        if kernel.soft:
+            kernel.run_soft()
+        kernel.streak = 0
+        return sent
+
+    def _send_waiting(self, data: Any, flags: int, sent: int) -> int:
+        """Blocking sockets take everything before `send` returns (tcp_sendmsg); with a timeout, what fits at first."""
+        file = self._file()
+        deadline = self._deadline(file, flags)
+        view = memoryview(data)
+        if sent and deadline < 0:
+            return sent
+        while sent < len(view) or not len(view):
+            try:
+                self._wait(file, WRITABLE, deadline, "send()")
+            except OSError:
+                if sent:
+                    return sent
+                raise
+            taken = file.send(view[sent:], flags)
+            if taken is not None:
+                sent += taken
+                if self._timeout is not None or not len(view):
+                    break
+        return sent
+
+    def sendall(self, data: Any, flags: int = 0, /) -> None:
+        """Send everything, or raise."""
+        file = self._start()
+        view = memoryview(_bytes_of(data))
+        deadline = self._deadline(file, flags)
+        sent, size = 0, len(view)
+        kernel = core.K
+        while True:
+            taken = file.send(view[sent:] if sent else bytes(view), flags)
+            if taken is not None:
+                sent += taken
+                if sent >= size:
+                    break
+            self._wait(file, WRITABLE, deadline, "sendall()")
+        kernel.streak = 0
+        if kernel.soft:
+            kernel.run_soft()
+
+    def sendto(self, data: Any, *arguments: Any) -> int:
+        """`sendto(data[, flags], address)`."""
+        if not 1 <= len(arguments) <= 2:
+            raise TypeError(f"sendto() takes 2 or 3 arguments ({len(arguments) + 1} given)")
+        flags, address = arguments if len(arguments) == 2 else (0, arguments[0])
+        return self._send_message(_bytes_of(data), address, int(flags), [], "sendto()")
+
+    def sendmsg(self, buffers: Any, ancdata: Any = (), flags: int = 0, address: Any = None, /) -> int:
+        """Send several buffers as one, with ancillary data."""
+        try:
+            data = b"".join(bytes(memoryview(part).cast("B")) for part in buffers)
+        except TypeError as problem:
+            raise TypeError(f"sendmsg() argument 1 must be iterable of bytes-like objects: {problem}") from None
+        ancillary = [(level, kind, bytes(memoryview(item).cast("B"))) for level, kind, item in ancdata]
+        return self._send_message(data, address, flags, ancillary, "sendmsg()")
+
+    def _send_message(self, data: Any, address: Any, flags: int, ancillary: _Ancillary, call: str) -> int:
+        file = self._start()
+        deadline = self._deadline(file, flags)
+        while True:
+            sent = file.send_to(data, address, flags & ~MSG_DONTWAIT, ancillary)
+            if sent is not None:
+                break
+            self._wait(file, WRITABLE, deadline, call)
+        kernel = core.K
+        kernel.streak = 0
+        if kernel.soft:
+            kernel.run_soft()
+        if sent < len(data) and self._timeout is None and file.type == SOCK_STREAM and deadline == FAR:
+            sent = self._send_waiting(data, flags, sent)
+        return sent
+
+    # ---- connections
+
+    def bind(self, address: Any, /) -> None:
+        """Give the socket a local address."""
+        self._start().bind(address)
+
+    def listen(self, backlog: int = 128, /) -> None:
+        """Accept connections from now on."""
+        self._start().listen(backlog)
+
+    def _accept(self) -> tuple[int, Any]:
+        """The descriptor of a new connection and its peer's address."""
+        file = self._start()
+        deadline = self._deadline(file)
+        while True:
+            got = file.accept()
+            if got is not None:
+                break
+            self._wait(file, READABLE, deadline, "accept()", exclusive=True)
+        new, address = got
+        core.K.streak = 0
+        return core.K.process.install(new), address
+
+    def connect(self, address: Any, /) -> None:
+        """Connect; waits as the timeout says."""
+        number = self._connect(address)
+        if number:
+            raise error(number)
+
+    def connect_ex(self, address: Any, /) -> int:
+        """Connect; the errno instead of an OSError (EAGAIN when it timed out)."""
+        try:
+            return self._connect(address)
+        except TimeoutError as problem:
+            return problem.errno or errno.EAGAIN
+        except OSError as problem:
+            if problem.errno is None or isinstance(problem, real.gaierror):
+                raise
+            return problem.errno
+
+    def _connect(self, address: Any) -> int:
+        file = self._start()
+        kernel = core.K
+        done = file.connect(address)
+        if kernel.soft:
+            kernel.run_soft()
+        if done:
+            return 0
+        deadline = self._deadline(file)
+        if deadline < 0:
+            return errno.EINPROGRESS
+        while file.connecting():
+            self._wait(file, WRITABLE | READABLE, deadline, "connect()")
+        return _connected(file)
+
+    def shutdown(self, how: int, /) -> None:
+        """Close one or both directions."""
+        file = self._start()
+        if how not in (0, 1, 2):
+            raise error(errno.EINVAL)
+        file.shutdown(how)
+        if core.K.soft:
+            core.K.run_soft()
+
+    def getsockname(self) -> Any:
+        """The local address."""
+        return self._start().local_address()
+
+    def getpeername(self) -> Any:
+        """The peer's address."""
+        return self._start().peer_address()
+
+    # ---- options
+
+    def getsockopt(self, level: int, option: int, buflen: int = 0, /) -> int | bytes:
+        """Read an option."""
+        return options.get(self._start(), level, option, buflen)
+
+    def setsockopt(self, level: int, option: int, value: Any, optlen: int | None = None, /) -> None:
+        """Set an option."""
+        file = self._start()
+        if value is None:
+            if optlen is None:
+                raise TypeError("setsockopt() requires 4 arguments when the third argument is None")
+            value = b""
+        options.put(file, level, option, value)
+        if core.K.soft:
+            core.K.run_soft()
+
+
+def _connected(file: Endpoint) -> int:
+    """A blocking connect has ended: its errno."""
+    number = file.take_error()
+    settle = getattr(file, "connect_reported", None)
+    if settle is not None:
+        settle()
+    return number
+
+
+def _bytes_of(data: Any) -> Any:
+    """A buffer as flat bytes, with CPython's TypeError for anything else."""
+    if isinstance(data, str) or not isinstance(data, (bytes, bytearray)):
+        try:
+            view = memoryview(data)
+        except TypeError:
+            raise TypeError(f"a bytes-like object is required, not '{type(data).__name__}'") from None
+        return view.cast("B") if view.c_contiguous else view.tobytes()
+    return data
+
+
+def _size_into(view: memoryview, nbytes: int, call: str) -> int:
+    if nbytes < 0:
+        raise ValueError(f"negative buffersize in {call}")
+    if nbytes > len(view):
+        raise ValueError("buffer too small for requested bytes")
+    return nbytes or len(view)
+
+
+# ---- module functions
+
+
+def socketpair(family: int = AF_UNIX, type: int = SOCK_STREAM, proto: int = 0) -> tuple[socket, socket]:
+    """Two connected sockets."""
+    kernel = core.K
+    kernel.tick()
+    if family != AF_UNIX:
+        raise error(errno.EOPNOTSUPP if family in (AF_INET, AF_INET6) else errno.EAFNOSUPPORT)
+    one, two = unix_pair(kernel.process.stack, type & _TYPE_MASK)
+    made = []
+    for file in (one, two):
+        fd = kernel.process.install(file)
+        item = socket(family, type, proto, fileno=fd)
+        if type & real.SOCK_NONBLOCK:
+            item.setblocking(False)
+        made.append(item)
+    return made[0], made[1]
+
+
+def dup(fd: int, /) -> int:
+    """A new descriptor for the same socket."""
+    kernel = core.K
+    file = kernel.fds.get(fd)
+    if file is None:
+        raise error(errno.EBADF)
+    return kernel.process.install(file)
+
+
+def close(fd: int, /) -> None:
+    """Close a socket's descriptor."""
+    core.K.tick()
+    core.K.process.close(fd)
+
+
+def getdefaulttimeout() -> float | None:
+    """The timeout of new sockets."""
+    return _default_timeout
+
+
+def setdefaulttimeout(timeout: float | None, /) -> None:
+    """Set the timeout of new sockets."""
+    global _default_timeout
+    ns = _timeout_ns(timeout)
+    _default_timeout = None if ns is None else ns / 1e9
+
+
+def install() -> None:
+    """Put the simulated `_socket` module in place, before `socket` is imported."""
+    module = ModuleType("_socket", real.__doc__)
+    for name in dir(real):
+        if not name.startswith("__"):
+            setattr(module, name, getattr(real, name))
+    for new in (socketpair, dup, close, getdefaulttimeout, setdefaulttimeout):
+        setattr(module, new.__name__, new)
+    socket.__module__ = "_socket"
+    module.socket = module.SocketType = socket  # type: ignore[attr-defined]
+    for name in names.FUNCTIONS:
+        setattr(module, name, getattr(names, name))
+    module.__spec__ = real.__spec__
+    module.__file__ = getattr(real, "__file__", None)
+    sys.modules["_socket"] = module
+    assert FIRST_FD > 1024

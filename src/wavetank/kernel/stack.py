@@ -1,0 +1,150 @@
+"""One host's network stack: its addresses, which ports are taken, and who gets what arrives.
+
+Owns the tables of a host: bound ports, listeners, established connections, UNIX names. It decides who receives; the
+protocols decide what that means. Port rules follow Linux net/ipv4/inet_connection_sock.c (`inet_csk_get_port`,
+`inet_bind_conflict`) and net/ipv4/inet_hashtables.c.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Any, Final
+from zlib import crc32
+
+from wavetank.kernel.file import error
+from wavetank.network.address import is_loopback
+
+if TYPE_CHECKING:
+    from wavetank.kernel.clock import HostClock
+    from wavetank.kernel.process import Process
+    from wavetank.network.fabric import Fabric, Node
+
+#: /proc/sys/net/ipv4/ip_local_port_range
+EPHEMERAL: Final = (32768, 60999)
+#: TCP_LISTEN, include/net/tcp_states.h
+LISTENING: Final = 10
+
+
+class Ports:
+    """The bound ports of one transport protocol on one host."""
+
+    def __init__(self) -> None:
+        self.bound: dict[int, list[Any]] = {}
+        self.next_even = EPHEMERAL[0]
+        self.next_odd = EPHEMERAL[0] + 1
+
+    def add(self, port: int, owner: Any) -> None:
+        """`owner` (with `local_ip`, `v6_only`, `shares_with(other)`) holds `port` now."""
+        self.bound.setdefault(port, []).append(owner)
+
+    def remove(self, port: int, owner: Any) -> None:
+        """`owner` gives `port` back."""
+        owners = self.bound.get(port)
+        if owners and owner in owners:
+            owners.remove(owner)
+            if not owners:
+                del self.bound[port]
+
+    def check(self, port: int, owner: Any) -> None:
+        """EADDRINUSE when somebody holds `port` on an overlapping address and the two may not share it."""
+        for other in self.bound.get(port, ()):
+            if other is not owner and overlap(owner, other) and not owner.shares_with(other):
+                raise error(errno.EADDRINUSE)
+
+    def check_listen(self, port: int, owner: Any) -> None:
+        """EADDRINUSE when another socket listens on an overlapping address and the two do not share it."""
+        for other in self.bound.get(port, ()):
+            if other is owner or other.state != LISTENING or not overlap(owner, other):
+                continue
+            if not (owner.reuse_port and other.reuse_port):
+                raise error(errno.EADDRINUSE)
+
+    def free_for_bind(self, owner: Any) -> int:
+        """A free port for bind to port 0: odd ones, as Linux prefers (the even ones are for connect)."""
+        span = (EPHEMERAL[1] - EPHEMERAL[0] + 1) // 2
+        for _ in range(2 * span):
+            port = self.next_odd
+            self.next_odd = port + 2 if port + 2 <= EPHEMERAL[1] else (EPHEMERAL[0] + (port + 1) % 2)
+            if not any(overlap(owner, other) for other in self.bound.get(port, ())):
+                return port
+        raise error(errno.EADDRINUSE)
+
+    def free_for_connect(self, taken: Any) -> int:
+        """A free local port for a new connection; `taken(port)` says whether this very connection exists."""
+        span = (EPHEMERAL[1] - EPHEMERAL[0] + 1) // 2
+        for _ in range(2 * span):
+            port = self.next_even
+            self.next_even = port + 2 if port + 2 <= EPHEMERAL[1] else (EPHEMERAL[0] + (port + 1) % 2)
+            if port not in self.bound and not taken(port):
+                return port
+        raise error(errno.EADDRNOTAVAIL)
+
+
+def overlap(one: Any, other: Any) -> bool:
+    """Whether two bound addresses can receive the same packet."""
+    a, b = one.local_ip, other.local_ip
+    if a == b:
+        return True
+    a6, b6 = ":" in a, ":" in b
+    if a6 == b6:
+        return a in ("0.0.0.0", "::") or b in ("0.0.0.0", "::")
+    six, four = (one, b) if a6 else (other, a)
+    return six.local_ip == "::" and not six.v6_only if six.local_ip == "::" else six.local_ip == f"::ffff:{four}"
+
+
+class Stack:
+    """The network side of one host."""
+
+    def __init__(self, name: str, node: Node, fabric: Fabric) -> None:
+        self.name = name
+        self.node = node
+        self.fabric = fabric
+        self.tcp = Ports()
+        self.udp = Ports()
+        #: Established and half-open connections by (local ip, local port, remote ip, remote port).
+        self.connections: dict[tuple[str, int, str, int], Any] = {}
+        self.listeners: dict[int, list[Any]] = {}
+        #: UNIX sockets: abstract names, and files by (device, inode).
+        self.abstract: dict[bytes, Any] = {}
+        self.unix_files: dict[tuple[int, int], Any] = {}
+        self.processes: list[Process] = []
+        self.clock: HostClock | None = None  # None: the host's wall clock is exact
+        self.counters: dict[str, int] = {}
+
+    def tcp_listener(self, key: tuple[str, int, str, int]) -> Any:
+        """The listener for a SYN to `key`: the one on the very address first, else a wildcard; None if none listens.
+
+        Among listeners that share a port (SO_REUSEPORT) the connection's addresses decide (`inet_lhash2_lookup`).
+        """
+        local_ip, local_port, remote_ip, remote_port = key
+        found = self.listeners.get(local_port)
+        if not found:
+            return None
+        for wanted in (local_ip, f"::ffff:{local_ip}", "0.0.0.0" if ":" not in local_ip else "::", "::"):
+            fitting = [
+                listener
+                for listener in found
+                if listener.local_ip == wanted and not (listener.v6_only and ":" not in local_ip)
+            ]
+            if fitting:
+                return fitting[(crc32(remote_ip.encode()) + remote_port) % len(fitting)]
+        return None
+
+    def on_link(self, address: str) -> bool:
+        """Whether `address` would be on the link of this host: nobody answers there, rather than no route."""
+        return address.startswith("10.0.") or address.startswith("fd00::")
+
+    def source_address(self, address: str) -> str:
+        """The address of this host from which packets to `address` leave."""
+        if is_loopback(address):
+            return "::1" if ":" in address else "127.0.0.1"
+        own = [mine for mine in self.node.addresses if (":" in mine) == (":" in address)]
+        if not own:
+            raise error(errno.ENETUNREACH if ":" not in address else errno.EADDRNOTAVAIL)
+        return own[0]
+
+    def is_own(self, address: str) -> bool:
+        """Whether packets to `address` stay on this host."""
+        return (
+            is_loopback(address) or address in self.node.addresses or address in ("0.0.0.0", "::")
+        )

@@ -1,0 +1,666 @@
+"""A TCP socket: its states, and the operations that programs call.
+
+Owns the life of a socket from `socket()` over bind, listen, connect, accept to close. Segments are made in `output`,
+understood in `input`, timed in `timers`. Behaviour: net/ipv4/tcp.c, af_inet.c (`inet_stream_connect`),
+inet_connection_sock.c; readiness as `tcp_poll`.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from wavetank.errors import OutsideWorld
+from wavetank.kernel import core
+from wavetank.kernel.core import FAR
+from wavetank.kernel.endpoint import MSG_MORE, MSG_OOB, MSG_PEEK, MSG_TRUNC, SHUT_RD, SHUT_RDWR, Endpoint, Message
+from wavetank.kernel.file import ERR, HUP, IN, OUT, RDHUP, RDNORM, READABLE, WRITABLE, WRNORM, error
+from wavetank.kernel.inet import display, parse_address
+from wavetank.kernel.tcp import input as tcp_input
+from wavetank.kernel.tcp import options, output, timers
+from wavetank.kernel.tcp.state import (
+    ACK,
+    BURST,
+    CAN_SEND,
+    CLOSE,
+    CLOSE_WAIT,
+    ESTABLISHED,
+    INITIAL_WINDOW_SEGMENTS,
+    KEEP_COUNT,
+    KEEP_IDLE_S,
+    KEEP_INTERVAL_S,
+    LISTEN,
+    MSS_ETHERNET,
+    MSS_LOOPBACK,
+    NO_NEIGHBOUR_NS,
+    QUICK_ACKS,
+    RECEIVE_BUFFER,
+    RTO_MIN,
+    SEND_BUFFER,
+    SEND_BUFFER_ETHERNET,
+    SEND_BUFFER_LOOPBACK,
+    SOMAXCONN,
+    SYN,
+    SYN_RECV,
+    SYN_SENT,
+    TIME_WAIT_NS,
+    Segment,
+    State,
+)
+from wavetank.kernel.tcp.wire import End, Key, Wire
+from wavetank.network.address import is_multicast, unmapped
+from wavetank.network.link import Path
+from wavetank.trace.schema import Kind
+
+if TYPE_CHECKING:
+    from wavetank.kernel.stack import Stack
+    from wavetank.network.fabric import Node
+
+_SEND, _RECEIVE = int(Kind.SEND), int(Kind.RECEIVE)
+
+
+class Tcp(Endpoint):
+    """A TCP socket in any state."""
+
+    __slots__ = (
+        "ack_by", "ack_entry", "ack_owed", "acked", "advertised", "back", "backlog", "bound", "congestion_window", "cork",
+        "cork_armed", "duplicates", "early", "end_seen", "fin_received", "fin_sent", "fin_wanted", "heard_at", "interactive",
+        "keep_armed", "keep_count", "keep_idle", "keep_interval", "keep_probes", "keepalive", "key", "largest_edge_seen",
+        "last_progress", "last_small", "linger", "listener", "local_ip", "local_port", "mss", "no_delay", "no_space", "orphan",
+        "path", "payload", "peer_edge", "queue", "queued", "quick_ack", "quick_left", "read_since", "receive_fixed",
+        "receive_limit", "received_at", "received_next", "recover_to", "remote_ip", "remote_port", "retransmit_by",
+        "retransmit_entry", "retries", "reuse_address", "reuse_port", "round_trip_resume", "round_trip_sent",
+        "round_trip_seq", "segment_size", "send_fixed", "send_limit", "sent_next", "shut_read", "slow_start_threshold",
+        "smoothed", "state", "syn_limit", "syn_sent_at", "syn_tries", "timeout", "unacked", "under_way", "unread",
+        "unread_parts", "unsent", "unsent_size", "user_timeout", "v6_only", "variance", "withheld",
+    )  # fmt: skip
+
+    def __init__(self, stack: Stack, family: int, protocol: int = 6) -> None:
+        super().__init__(stack, "tcp", family, 1, protocol)
+        self.state: State = CLOSE
+        self.local_ip = "0.0.0.0" if family == 2 else "::"
+        self.local_port = 0
+        self.remote_ip = ""
+        self.remote_port = 0
+        self.bound = self.v6_only = self.reuse_address = self.reuse_port = False
+        self.under_way = False  # a connect has been started and its end not yet reported (SS_CONNECTING)
+        self.key: Key | None = None
+        self.path: Path = None  # type: ignore[assignment]  # from the first SYN on
+        self.back: Path = None  # type: ignore[assignment]
+        self.payload: Any = None
+        # listening
+        self.listener: Tcp | None = None
+        self.backlog = 0
+        self.queue: deque[Tcp] = deque()
+        # sending
+        self.unsent: deque[bytes] = deque()
+        self.unacked: deque[tuple[int, int, bytes]] = deque()
+        self.unsent_size = self.queued = self.acked = 0
+        self.sent_next = 1  # SYN is 0
+        self.peer_edge = self.largest_edge_seen = self.last_small = self.recover_to = self.duplicates = 0
+        self.mss = MSS_ETHERNET
+        self.congestion_window = 0
+        self.slow_start_threshold = 1 << 40
+        self.fin_wanted = self.fin_sent = self.no_space = self.no_delay = self.cork = self.cork_armed = False
+        self.send_limit = SEND_BUFFER[1]
+        self.send_fixed = False
+        # receiving
+        self.unread_parts: deque[bytes] = deque()
+        self.unread = self.received_next = self.received_at = self.read_since = 0
+        self.early: dict[int, Segment] = {}
+        self.withheld: deque[bytes] = deque()
+        self.fin_received = self.end_seen = self.shut_read = False
+        self.receive_limit = RECEIVE_BUFFER[1] // 2
+        self.receive_fixed = False
+        self.advertised = 0
+        self.ack_owed = 0
+        self.segment_size = 536  # TCP_MSS_DEFAULT
+        self.quick_left = QUICK_ACKS
+        self.interactive = self.quick_ack = False
+        # timers
+        self.ack_by = self.ack_entry = self.retransmit_by = self.retransmit_entry = FAR
+        self.timeout = RTO_MIN
+        self.smoothed = self.variance = self.retries = self.syn_tries = self.syn_limit = self.syn_sent_at = 0
+        self.round_trip_seq, self.round_trip_sent, self.round_trip_resume = -1, 0, 0
+        self.last_progress = self.heard_at = self.user_timeout = self.keep_probes = 0
+        self.keepalive = self.keep_armed = self.orphan = False
+        self.keep_idle, self.keep_interval, self.keep_count = KEEP_IDLE_S, KEEP_INTERVAL_S, KEEP_COUNT
+        self.linger: int | None = None
+
+    # ---- addresses
+
+    def shares_with(self, other: Tcp) -> bool:
+        """Whether two sockets may be bound to the same port (`inet_bind_conflict`)."""
+        if self.reuse_port and other.reuse_port:
+            return True
+        return self.reuse_address and other.reuse_address and other.state is not LISTEN
+
+    def bind(self, address: Any) -> None:
+        """`bind(2)`."""
+        ip, port = parse_address(self.family, address, "bind")
+        if self.bound or self.state is not CLOSE:
+            raise error(errno.EINVAL)
+        if not self.stack.is_own(unmapped(ip)) or is_multicast(ip):
+            raise error(errno.EADDRNOTAVAIL)
+        previous = self.local_ip
+        self.local_ip = ip
+        try:
+            if port:
+                self.stack.tcp.check(port, self)
+            else:
+                port = self.stack.tcp.free_for_bind(self)
+        except OSError:
+            self.local_ip = previous
+            raise
+        self._take_port(port)
+
+    def _take_port(self, port: int) -> None:
+        self.local_port = port
+        self.bound = True
+        self.stack.tcp.add(port, self)
+
+    def _drop_port(self) -> None:
+        if self.bound:
+            self.bound = False
+            self.stack.tcp.remove(self.local_port, self)
+
+    def local_address(self) -> Any:
+        """`getsockname(2)`."""
+        return display(self.family, self.local_ip, self.local_port)
+
+    def peer_address(self) -> Any:
+        """`getpeername(2)`."""
+        if self.state in (CLOSE, LISTEN, SYN_SENT):
+            raise error(errno.ENOTCONN)
+        return display(self.family, self.remote_ip, self.remote_port)
+
+    # ---- listening
+
+    def listen(self, backlog: int) -> None:
+        """`listen(2)`."""
+        if self.state not in (CLOSE, LISTEN) or self.under_way:
+            raise error(errno.EINVAL)
+        if not self.bound:
+            self._take_port(self.stack.tcp.free_for_bind(self))
+        self.backlog = min(max(backlog, 0), SOMAXCONN)
+        if self.state is CLOSE:
+            self.stack.tcp.check_listen(self.local_port, self)
+            self.state = LISTEN
+            self.stack.listeners.setdefault(self.local_port, []).append(self)
+
+    def syn_arrived(self, segment: Segment, end: End) -> None:
+        """A SYN for this listener: answer it, unless the accept queue is full."""
+        if len(self.queue) > self.backlog:
+            return
+        child = Tcp(self.stack, self.family, self.protocol)
+        options.inherit(child, self)
+        child.listener = self
+        child.local_ip, child.local_port, child.remote_ip, child.remote_port = end.key
+        child._join(end.back, end.arriving, end.key)
+        child.state = SYN_RECV
+        child.received_next = segment[1] + 1
+        child.peer_edge = child.largest_edge_seen = segment[3]
+        child.path.transmit((SYN | ACK, 0, child.received_next, child.window_edge(), b""), 0)
+        timers.arm_syn(child)
+
+    def child_established(self, child: Tcp) -> bool:
+        """A handshake is complete: True if the accept queue takes it."""
+        if self.state is not LISTEN or len(self.queue) > self.backlog:
+            return False
+        self.queue.append(child)
+        return True
+
+    def accept(self) -> tuple[Endpoint, Any] | None:
+        """`accept(2)`."""
+        if self.state is not LISTEN:
+            raise error(errno.EINVAL)
+        if not self.queue:
+            return None
+        child = self.queue.popleft()
+        child.listener = None
+        kernel = core.K
+        kernel.recorder.event(kernel.now, Kind.ACCEPT, child.number, 0)
+        return child, display(child.family, child.remote_ip, child.remote_port)
+
+    # ---- connecting
+
+    def connecting(self) -> bool:
+        """Whether a handshake is under way."""
+        return self.state is SYN_SENT or (self.state is SYN_RECV and self.listener is None)
+
+    def connect(self, address: Any) -> bool:
+        """`connect(2)`: False while under way; then see `connecting` and `pending_error`."""
+        if self.under_way:
+            if self.connecting():
+                raise error(errno.EALREADY)
+            self.under_way = False
+            if self.state is CLOSE:
+                raise error(self.take_error() or errno.ECONNABORTED)
+            return True
+        if address is None:  # AF_UNSPEC
+            self._disconnect()
+            return True
+        ip, port = parse_address(self.family, address, "connect")
+        if self.state is not CLOSE:
+            raise error(errno.EISCONN)
+        if port == 0:
+            port = 0  # Linux sends the SYN; nothing listens on port 0
+        node, source = self._route(ip)
+        remote = unmapped(ip)
+        if remote in ("0.0.0.0", "::"):
+            remote = "127.0.0.1" if remote == "0.0.0.0" else "::1"
+        if self.local_ip in ("0.0.0.0", "::"):
+            self.local_ip = remote if node is not None and node is self.stack.node else source
+        local = unmapped(self.local_ip)
+        if not self.bound:
+            taken = self.stack.connections
+            self._take_port(self.stack.tcp.free_for_connect(lambda free: (local, free, remote, port) in taken))
+        self.remote_ip, self.remote_port = remote, port
+        self.under_way = True
+        self._open(node, (local, self.local_port, remote, port))
+        return False
+
+    def connect_reported(self) -> None:
+        """A blocking connect has told the program how it went."""
+        self.under_way = False
+
+    def _route(self, ip: str) -> tuple[Node | None, str]:
+        """The host with this address (None: nobody there) and the source address towards it."""
+        stack = self.stack
+        plain = unmapped(ip)
+        if is_multicast(plain) or plain == "255.255.255.255":
+            raise error(errno.ENETUNREACH)
+        node = stack.fabric.find(stack.node, plain)
+        if node is None and not stack.on_link(plain):
+            raise OutsideWorld("socket.connect", plain)
+        return node, stack.source_address(plain)
+
+    def _open(self, node: Node | None, key: Key) -> None:
+        kernel = core.K
+        if key in self.stack.connections:
+            raise error(errno.EADDRNOTAVAIL)
+        self.state = SYN_SENT
+        self.syn_sent_at = self.last_progress = kernel.now
+        if node is None or node.down:
+            # On our own link nobody answers the question who has this address.
+            kernel.after(NO_NEIGHBOUR_NS, self._no_neighbour)
+            if node is None:
+                return
+        wire = Wire(self.stack, node, key)
+        self._join(wire.there, wire.back, key)
+        kernel.recorder.event(kernel.now, Kind.CONNECT, self.number, key[3])
+        self.path.transmit((SYN, 0, 0, self.window_edge(), b""), 0)
+        timers.arm_syn(self)
+
+    def _no_neighbour(self, _: None) -> None:
+        if self.state is SYN_SENT:
+            self.fail(errno.EHOSTUNREACH)
+
+    def _join(self, path: Path, back: Path, key: Key) -> None:
+        """This socket has a connection now, whose segments leave on `path` and arrive on `back`."""
+        self.path, self.back, self.key = path, back, key
+        self.stack.connections[key] = self
+        recorder = core.K.recorder
+        self.number = recorder.define_object(path.key)
+        self.payload = recorder.payload(path.key)
+        loopback = path.link.source == path.link.target
+        self.mss = MSS_LOOPBACK if loopback else MSS_ETHERNET
+        self.congestion_window = max(INITIAL_WINDOW_SEGMENTS * self.mss, BURST if loopback else 0)
+        if not self.send_fixed:
+            self.send_limit = SEND_BUFFER_LOOPBACK if loopback else SEND_BUFFER_ETHERNET
+        if path.send_limit:
+            self.send_limit = min(self.send_limit, path.send_limit)
+            self.send_fixed = True
+        if back.receive_limit:
+            self.receive_limit = min(self.receive_limit, back.receive_limit)
+            self.receive_fixed = True
+
+    def established(self) -> None:
+        """The handshake is complete."""
+        kernel = core.K
+        self.state = ESTABLISHED
+        self.last_progress = self.heard_at = kernel.now
+        kernel.recorder.event(kernel.now, Kind.CONNECTED, self.number, self.remote_port)
+        if self.keepalive:
+            timers.arm_keepalive(self)
+
+    # ---- sending
+
+    def writable(self) -> bool:
+        """`sk_stream_is_writeable`: a third of the send buffer is free."""
+        return self.send_limit - self.queued >= self.queued >> 1
+
+    def send(self, data: memoryview | bytes, flags: int) -> int | None:
+        """`send(2)`."""
+        if self.state not in CAN_SEND or self.fin_wanted or self.pending_error:
+            if self.connecting():
+                return None
+            raise error(self.take_error() or errno.EPIPE)
+        size = len(data)
+        room = self.send_limit - self.queued
+        if room <= 0:
+            if not size:
+                return 0
+            self.no_space = True
+            return None
+        if flags & MSG_OOB:
+            from wavetank.errors import NotSimulatedOSError
+
+            raise NotSimulatedOSError("socket.send(MSG_OOB)", "urgent data is not simulated", errno=errno.EOPNOTSUPP)
+        if size > room:
+            size = room
+            self.no_space = True
+        if not size:
+            return 0
+        taken = data if type(data) is bytes and size == len(data) else bytes(data[:size])
+        kernel = core.K
+        kernel.recorder.event(kernel.now, _SEND, self.number, size)
+        self.payload.add(taken)
+        if flags & MSG_MORE and not self.cork:
+            self.cork = True
+            output.queue(self, taken)
+            self.cork = False
+        else:
+            output.queue(self, taken)
+        return size
+
+    # ---- receiving
+
+    def window_edge(self) -> int:
+        """The highest sequence number that we are ready to receive; never smaller than promised before."""
+        edge = self.received_next + self.receive_limit - self.unread
+        return edge if edge > self.advertised else self.advertised
+
+    def receive(self, size: int, flags: int) -> bytes | None:
+        """`recv(2)`."""
+        if not self.unread:
+            return self._nothing_to_read()
+        parts = self.unread_parts
+        if flags & MSG_PEEK:
+            return b"".join(parts)[:size]
+        first = parts[0]
+        if len(first) <= size and len(parts) == 1:
+            data = first
+            parts.clear()
+        elif len(first) > size:
+            data = first[:size]
+            parts[0] = first[size:]
+        else:
+            data = self._take_unread(size)
+        got = len(data)
+        self.unread -= got
+        kernel = core.K
+        kernel.recorder.event(kernel.now, _RECEIVE, self.number, got)
+        self._room_made(got)
+        return b"" if flags & MSG_TRUNC else data
+
+    def _take_unread(self, size: int) -> bytes:
+        parts, taken, left = self.unread_parts, [], size
+        while parts and left:
+            part = parts[0]
+            if len(part) > left:
+                taken.append(part[:left])
+                parts[0] = part[left:]
+                break
+            taken.append(parts.popleft())
+            left -= len(part)
+        return b"".join(taken)
+
+    def _room_made(self, size: int) -> None:
+        """The program has read: grow the buffer for a fast reader, tell the sender when the window opens."""
+        self.read_since += size
+        if self.read_since >= self.receive_limit and not self.receive_fixed:
+            self.read_since = 0
+            self.receive_limit = min(2 * self.receive_limit, RECEIVE_BUFFER[2] // 2)  # tcp_rcv_space_adjust
+        if self.state not in (ESTABLISHED, State.FIN_WAIT1, State.FIN_WAIT2):
+            return
+        window = self.advertised - self.received_next
+        open_now = self.receive_limit - self.unread
+        # tcp_cleanup_rbuf: tell when the window at least doubles; silly windows are kept closed (__tcp_select_window).
+        if open_now >= 2 * window and open_now >= min(self.mss, self.receive_limit // 2):
+            output.acknowledge(self)
+        elif self.ack_owed >= 2 * self.segment_size:
+            output.acknowledge(self)
+
+    def _nothing_to_read(self) -> bytes | None:
+        if self.end_seen:
+            return b""
+        if self.pending_error:
+            raise error(self.take_error())
+        if self.shut_read:
+            return b""
+        if self.state in (CLOSE, LISTEN) and not self.withheld:
+            raise error(errno.ENOTCONN)
+        return None
+
+    def receive_message(self, size: int, flags: int, ancillary_size: int) -> Message | None:
+        """`recvmsg(2)`: streams give no address."""
+        data = self.receive(size, flags)
+        return None if data is None else (data, [], 0, None)
+
+    def withhold(self, data: bytes, delay: int) -> None:
+        """A slow reader: what arrived can be read only after `delay` ns."""
+        self.withheld.append(data)
+        self.unread_hidden(len(data))
+        core.K.after(delay, self._give, None)
+
+    def unread_hidden(self, size: int) -> None:
+        """Bytes that fill the window and cannot be read yet: the window closes by as much."""
+        self.receive_limit -= size
+
+    def _give(self, _: None) -> None:
+        if not self.withheld:
+            return
+        data = self.withheld.popleft()
+        self.receive_limit += len(data)
+        self.unread_parts.append(data)
+        self.unread += len(data)
+        if not self.withheld and self.fin_received:
+            self.end_seen = True
+        self.notify(READABLE | (RDHUP if self.end_seen else 0))
+
+    def readable_bytes(self) -> int:
+        """`FIONREAD`."""
+        if self.state is LISTEN:
+            raise error(errno.EINVAL)
+        return self.unread
+
+    def unsent_bytes(self) -> int:
+        """`TIOCOUTQ`."""
+        return self.queued
+
+    def arrived(self, segment: Segment) -> None:
+        """A segment for this socket."""
+        tcp_input.arrived(self, segment)
+
+    def get_option(self, level: int, name: int) -> int | bytes | None:
+        """`getsockopt(2)`."""
+        return options.get(self, level, name)
+
+    def set_option(self, level: int, name: int, value: int | bytes) -> bool:
+        """`setsockopt(2)`."""
+        return options.put(self, level, name, value)
+
+    # ---- readiness
+
+    def poll(self) -> int:
+        """`tcp_poll`."""
+        state = self.state
+        if state is ESTABLISHED and not self.fin_wanted and not self.pending_error:
+            mask = IN | RDNORM if self.unread or self.shut_read else 0
+            if self.writable():
+                return mask | OUT | WRNORM
+            self.no_space = True
+            return mask
+        if state is LISTEN:
+            return IN | RDNORM if self.queue else 0
+        return self._poll_rare(state)
+
+    def _poll_rare(self, state: State) -> int:
+        mask = 0
+        no_more_in = self.end_seen or self.shut_read or (state is CLOSE and self.key is not None)
+        no_more_out = self.fin_wanted or (state is CLOSE and self.key is not None)
+        if state is CLOSE or (no_more_in and no_more_out):
+            mask |= HUP
+        if no_more_in:
+            mask |= IN | RDNORM | RDHUP
+        if state is not SYN_SENT:
+            if self.unread:
+                mask |= IN | RDNORM
+            if no_more_out or self.writable():
+                mask |= OUT | WRNORM
+            else:
+                self.no_space = True
+        if self.pending_error:
+            mask |= ERR
+        return mask
+
+    # ---- ending
+
+    def shutdown(self, how: int) -> None:
+        """`shutdown(2)`."""
+        if self.state is LISTEN:
+            if how != 1:
+                self._stop_listening()
+            return
+        if self.state is SYN_SENT:
+            self._disconnect()
+            return
+        if self.state is CLOSE:
+            raise error(errno.ENOTCONN)
+        if how in (SHUT_RD, SHUT_RDWR):
+            self.shut_read = True
+        if how != SHUT_RD and not self.fin_wanted:
+            self.no_space = False
+            output.want_fin(self)
+        self.notify(READABLE | WRITABLE | RDHUP)
+
+    def _stop_listening(self) -> None:
+        self.stack.listeners[self.local_port].remove(self)
+        self.state = CLOSE
+        self.key = ("", 0, "", 0)
+        while self.queue:
+            child = self.queue.popleft()
+            output.reset(child)
+            child.vanish()
+        self._drop_port()
+        self.notify(READABLE | WRITABLE | HUP | RDHUP)
+
+    def _disconnect(self) -> None:
+        if self.state in CAN_SEND:
+            output.reset(self)
+        self.under_way = False
+        self.vanish()
+
+    def released(self) -> None:
+        """The last descriptor is gone: `tcp_close`."""
+        kernel = core.K
+        kernel.recorder.event(kernel.now, Kind.CLOSE, self.number, self.unread)
+        if self.state is LISTEN:
+            self._stop_listening()
+        elif self.state in (CLOSE, SYN_SENT):
+            self.vanish()
+        else:
+            self.orphan = True
+            if self.unread or self.withheld or self.linger == 0:
+                output.reset(self)
+                self.vanish()
+            elif not self.fin_wanted:
+                output.want_fin(self)
+            elif self.state is State.FIN_WAIT2:
+                timers.arm_orphan(self, TIME_WAIT_NS)
+        if kernel.soft:
+            kernel.run_soft()
+
+    def fail(self, number: int) -> None:
+        """The connection ends with an error."""
+        tcp_input.failed(self, number)
+
+    def vanish(self) -> None:
+        """No connection any more: nothing is sent or expected."""
+        if self.key is not None and self.stack.connections.get(self.key) is self:
+            del self.stack.connections[self.key]
+        listener = self.listener
+        if listener is not None and self in listener.queue:
+            listener.queue.remove(self)
+        self.state = CLOSE
+        self._drop_port()
+        self.unsent.clear()
+        self.unacked.clear()
+        self.early.clear()
+        self.unsent_size = self.queued = 0
+        self.retransmit_by = self.ack_by = FAR
+
+    def time_wait(self) -> None:
+        """Both sides have closed, we did first: the port stays taken for a minute."""
+        key, stack, port = self.key, self.stack, self.local_port
+        assert key is not None
+        bound = self.bound
+        self.bound = False
+        self.vanish()
+        resting = Resting(self, bound)
+        stack.connections[key] = resting
+        if bound:
+            stack.tcp.remove(port, self)
+            stack.tcp.add(port, resting)
+        core.K.after(TIME_WAIT_NS, resting.leave)
+        self.notify(WRITABLE | HUP)
+
+    def describe(self) -> str:
+        """Who talks to whom."""
+        if self.path is not None:
+            return f"TCP {self.path.key} ({self.state.name})"
+        return f"TCP {self.stack.name}:{self.local_port} ({self.state.name})"
+
+
+class Resting:
+    """A connection in TIME_WAIT (`inet_timewait_sock`): it holds its port and answers what is late."""
+
+    __slots__ = (
+        "back", "bound", "key", "local_ip", "path", "received_next", "reuse_address", "sent_next", "stack", "state", "v6_only",
+    )  # fmt: skip
+
+    def __init__(self, tcp: Tcp, bound: bool) -> None:
+        assert tcp.key is not None
+        self.key = tcp.key
+        self.local_ip = tcp.local_ip
+        self.v6_only = tcp.v6_only
+        self.reuse_address = tcp.reuse_address
+        self.path, self.back = tcp.path, tcp.back
+        self.stack = tcp.stack
+        self.bound = bound
+        self.state = State.TIME_WAIT
+        self.received_next = tcp.received_next
+        self.sent_next = tcp.sent_next
+
+    def shares_with(self, other: Any) -> bool:
+        """SO_REUSEADDR is made for this."""
+        return bool(self.reuse_address and other.reuse_address)
+
+    @property
+    def reuse_port(self) -> bool:
+        """Never: the socket is closed."""
+        return False
+
+    def arrived(self, segment: Segment) -> None:
+        """Something late: acknowledge again what has data or FIN; a new SYN may take the connection over."""
+        flags = segment[0]
+        if flags & SYN:
+            self.leave(None)
+            end = End(self.stack, self.key)
+            end.back, end.arriving = self.path, self.back
+            listener = self.stack.tcp_listener(self.key)
+            if listener is not None:
+                listener.syn_arrived(segment, end)
+        elif segment[4] or flags & 1:
+            self.path.transmit((ACK, self.sent_next, self.received_next, self.received_next, b""), 0)
+
+    def leave(self, _: None) -> None:
+        """The minute is over."""
+        if self.stack.connections.get(self.key) is self:
+            del self.stack.connections[self.key]
+        if self.bound:
+            self.stack.tcp.remove(self.key[1], self)
+
+

@@ -1,0 +1,293 @@
+"""Receiving: what an arriving segment does to a connection.
+
+Owns the receive queue, acknowledgements, and the state changes that segments cause. Follows net/ipv4/tcp_input.c
+(`tcp_rcv_established`, `tcp_rcv_state_process`, `tcp_data_queue`, `tcp_ack`, `tcp_fin`, `tcp_reset`).
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING
+
+from wavetank.kernel import core
+from wavetank.kernel.core import FAR
+from wavetank.kernel.file import ERR, HUP, RDHUP, READABLE, WRITABLE
+from wavetank.kernel.tcp import output, timers
+from wavetank.kernel.tcp.state import (
+    ACK,
+    CAN_RECEIVE,
+    CLOSE,
+    CLOSE_WAIT,
+    CLOSING,
+    ESTABLISHED,
+    FIN,
+    FIN_TIMEOUT,
+    FIN_WAIT1,
+    FIN_WAIT2,
+    LAST_ACK,
+    RST,
+    SYN,
+    SYN_RECV,
+    SYN_SENT,
+    Segment,
+)
+from wavetank.trace.schema import Kind
+
+if TYPE_CHECKING:
+    from wavetank.kernel.tcp.connection import Tcp
+
+_DELIVERED = int(Kind.SEGMENT_DELIVERED)
+
+
+def arrived(tcp: Tcp, segment: Segment) -> None:
+    """A segment for this connection."""
+    flags, seq, ack, edge, data = segment
+    state = tcp.state
+    if state is SYN_SENT:
+        _in_syn_sent(tcp, segment)
+        return
+    if flags & RST:
+        _reset(tcp, seq)
+        return
+    if flags & SYN:
+        if state is SYN_RECV:  # our SYN+ACK was lost
+            tcp.path.transmit((SYN | ACK, 0, tcp.received_next, tcp.window_edge(), b""), 0)
+        else:  # a challenge acknowledgement, RFC 5961
+            output.acknowledge(tcp)
+        return
+    tcp.heard_at = core.K.now
+    tcp.keep_probes = 0
+    if state is SYN_RECV and not _established_by(tcp, ack):
+        return
+    if ack > tcp.acked:
+        _acknowledged(tcp, ack, edge)
+    else:
+        if edge > tcp.peer_edge:
+            _window_opened(tcp, edge)
+        if not data and not flags & FIN and ack == tcp.acked and tcp.unacked and edge == tcp.peer_edge:
+            _duplicate(tcp)
+    if data or flags & FIN:
+        _data(tcp, segment)
+    elif seq < tcp.received_next:  # a keepalive or window probe
+        output.acknowledge(tcp)
+    if tcp.unsent_size or (tcp.fin_wanted and not tcp.fin_sent):
+        output.push(tcp)
+    if tcp.ack_owed:
+        _acknowledge_soon(tcp)
+
+
+# ---- handshake and reset
+
+
+def _in_syn_sent(tcp: Tcp, segment: Segment) -> None:
+    flags, seq, ack, edge, _ = segment
+    if flags & RST:
+        if flags & ACK and ack == 0:
+            tcp.fail(errno.ECONNREFUSED)
+        return
+    if flags & SYN and flags & ACK:
+        tcp.received_next = seq + 1
+        tcp.peer_edge = tcp.largest_edge_seen = edge
+        tcp.acked = 1
+        tcp.established()
+        timers.measured(tcp, core.K.now - tcp.syn_sent_at) if not tcp.syn_tries else None
+        output.acknowledge(tcp)
+        tcp.notify(WRITABLE)
+    elif flags & SYN:  # simultaneous open, RFC 9293 figure 7
+        tcp.received_next = seq + 1
+        tcp.peer_edge = tcp.largest_edge_seen = edge
+        tcp.state = SYN_RECV
+        tcp.path.transmit((SYN | ACK, 0, tcp.received_next, tcp.window_edge(), b""), 0)
+
+
+def _established_by(tcp: Tcp, ack: int) -> bool:
+    """The third segment of the handshake: False when the listener has no room, or it is not one."""
+    if ack < 1:
+        return False
+    listener = tcp.listener
+    if listener is not None and not listener.child_established(tcp):
+        return False
+    tcp.acked = max(tcp.acked, 1)
+    tcp.established()
+    if listener is None:
+        tcp.notify(WRITABLE)
+    else:
+        listener.notify(READABLE)
+    return True
+
+
+def _reset(tcp: Tcp, seq: int) -> None:
+    if seq < tcp.received_next:
+        return  # older than the window: RFC 9293 section 3.10.7.4
+    if tcp.state is SYN_RECV and tcp.listener is not None:
+        tcp.vanish()
+        return
+    tcp.fail(errno.EPIPE if tcp.state is CLOSE_WAIT else errno.ECONNRESET)
+
+
+# ---- acknowledgements
+
+
+def _acknowledged(tcp: Tcp, ack: int, edge: int) -> None:
+    if ack > tcp.sent_next:
+        output.acknowledge(tcp)  # RFC 9293: an acknowledgement of something not yet sent
+        return
+    gone = ack - tcp.acked
+    tcp.acked = ack
+    fin_acked = tcp.fin_sent and ack == tcp.sent_next
+    tcp.queued -= gone - fin_acked
+    unacked = tcp.unacked
+    while unacked and unacked[0][1] <= ack:
+        unacked.popleft()
+    now = core.K.now
+    tcp.last_progress = now
+    tcp.retries = 0
+    tcp.duplicates = 0
+    if tcp.round_trip_seq >= 0 and ack >= tcp.round_trip_seq:
+        timers.measured(tcp, now - tcp.round_trip_sent)
+        tcp.round_trip_seq = -1
+    elif tcp.round_trip_seq == -2 and ack >= tcp.round_trip_resume:
+        tcp.round_trip_seq = -1
+        timers.reset_timeout(tcp)
+    if tcp.congestion_window < tcp.slow_start_threshold:
+        tcp.congestion_window += gone
+    else:
+        tcp.congestion_window += max(1, tcp.mss * gone // tcp.congestion_window)
+    if edge > tcp.peer_edge:
+        tcp.peer_edge = edge
+    tcp.largest_edge_seen = max(tcp.largest_edge_seen, edge - ack)
+    if unacked:
+        if ack < tcp.recover_to:
+            output.retransmit(tcp)
+        tcp.retransmit_by = now + tcp.timeout
+    else:
+        tcp.retransmit_by = FAR
+    if fin_acked:
+        _fin_acknowledged(tcp)
+    if tcp.no_space and tcp.writable():
+        tcp.no_space = False
+        tcp.notify(WRITABLE)
+
+
+def _window_opened(tcp: Tcp, edge: int) -> None:
+    tcp.peer_edge = edge
+    tcp.largest_edge_seen = max(tcp.largest_edge_seen, edge - tcp.acked)
+    if not tcp.unacked:
+        tcp.retransmit_by = FAR
+        tcp.retries = 0
+        timers.reset_timeout(tcp)
+
+
+def _duplicate(tcp: Tcp) -> None:
+    tcp.duplicates += 1
+    if tcp.duplicates == 3 and tcp.acked >= tcp.recover_to:
+        tcp.recover_to = tcp.sent_next
+        tcp.slow_start_threshold = max(2 * tcp.mss, (tcp.sent_next - tcp.acked) // 2)
+        tcp.congestion_window = tcp.slow_start_threshold
+        output.retransmit(tcp)
+
+
+def _fin_acknowledged(tcp: Tcp) -> None:
+    if tcp.state is FIN_WAIT1:
+        tcp.state = FIN_WAIT2
+        tcp.notify(WRITABLE)
+        if tcp.orphan:
+            timers.arm_orphan(tcp, FIN_TIMEOUT)
+    elif tcp.state is CLOSING:
+        tcp.time_wait()
+    elif tcp.state is LAST_ACK:
+        tcp.vanish()
+
+
+# ---- data
+
+
+def _data(tcp: Tcp, segment: Segment) -> None:
+    flags, seq, _, _, data = segment
+    end = seq + len(data)
+    expected = tcp.received_next
+    if data and tcp.orphan and end > expected:
+        # Nobody can read it any more: tcp_rcv_state_process, LINUX_MIB_TCPABORTONDATA.
+        output.reset(tcp)
+        tcp.vanish()
+        return
+    if seq > expected:
+        tcp.early[seq] = segment
+        output.acknowledge(tcp)  # a duplicate acknowledgement tells the sender what is missing
+        return
+    if end + bool(flags & FIN) <= expected:
+        output.acknowledge(tcp)
+        return
+    if tcp.state not in CAN_RECEIVE:
+        return
+    _accept(tcp, data[expected - seq :] if seq < expected else data, flags)
+    while tcp.early:
+        following = [start for start in tcp.early if start <= tcp.received_next]
+        if not following:
+            break
+        start = min(following)
+        more_flags, _, _, _, more = tcp.early.pop(start)
+        if start + len(more) + bool(more_flags & FIN) > tcp.received_next:
+            _accept(tcp, more[tcp.received_next - start :], more_flags)
+        tcp.ack_owed = FAR
+
+
+def _accept(tcp: Tcp, data: bytes, flags: int) -> None:
+    kernel = core.K
+    if data:
+        size = len(data)
+        room = tcp.received_next + tcp.receive_limit - tcp.unread - tcp.received_next
+        if size > room and not tcp.advertised > tcp.received_next:
+            output.acknowledge(tcp)  # outside the window
+            return
+        tcp.received_next += size
+        tcp.ack_owed += size
+        tcp.received_at = kernel.now or 1
+        tcp.segment_size = max(tcp.segment_size, min(size, tcp.mss))
+        if not tcp.back.calm:
+            kernel.recorder.event(kernel.now, _DELIVERED, tcp.number, size)
+        delay = tcp.back.reading_delay(size) if tcp.back.reader_rate else 0
+        if delay or tcp.withheld:
+            tcp.withhold(data, delay)
+        else:
+            tcp.unread_parts.append(data)
+            tcp.unread += size
+            tcp.notify(READABLE)
+    if flags & FIN:
+        _fin(tcp)
+
+
+def _fin(tcp: Tcp) -> None:
+    tcp.received_next += 1
+    tcp.fin_received = True
+    tcp.early.clear()
+    output.acknowledge(tcp)
+    if tcp.state is ESTABLISHED:
+        tcp.state = CLOSE_WAIT
+    elif tcp.state is FIN_WAIT1:
+        tcp.state = CLOSING
+    elif tcp.state is FIN_WAIT2:
+        tcp.time_wait()
+    if not tcp.withheld:
+        tcp.end_seen = True
+        tcp.notify(READABLE | RDHUP | (HUP if tcp.state is CLOSE else 0))
+
+
+def _acknowledge_soon(tcp: Tcp) -> None:
+    """After data: acknowledge now, or let the acknowledgement wait for an answer to ride on."""
+    if tcp.state is CLOSE:
+        return
+    if tcp.ack_owed >= 2 * tcp.segment_size or tcp.quick_ack:
+        output.acknowledge(tcp)
+    elif tcp.quick_left and not tcp.interactive:
+        tcp.quick_left -= 1
+        output.acknowledge(tcp)
+    else:
+        timers.arm_ack(tcp)
+
+
+def failed(tcp: Tcp, number: int) -> None:
+    """The connection is dead: report `number` once, let what was received be read (`tcp_reset`, `tcp_done`)."""
+    tcp.pending_error = number
+    tcp.vanish()
+    tcp.notify(READABLE | WRITABLE | ERR | HUP | RDHUP)

@@ -1,0 +1,203 @@
+"""The options of a TCP socket that act: buffers, Nagle, keepalive, linger, reuse, and TCP_INFO.
+
+Owns their meaning (socket(7), tcp(7), net/core/sock.c, net/ipv4/tcp.c); plain storage is `kernel.options`.
+"""
+
+from __future__ import annotations
+
+import errno
+import struct
+from typing import TYPE_CHECKING, Final
+
+from wavetank.kernel.file import error
+from wavetank.kernel.tcp import output, timers
+from wavetank.kernel.tcp.state import (
+    ESTABLISHED,
+    LISTEN,
+    MSS_ETHERNET,
+    RECEIVE_BUFFER_MIN,
+    SEND_BUFFER_MIN,
+    SOCKET_BUFFER_MAX,
+    SYN_LINEAR,
+    SYN_RETRIES,
+)
+
+if TYPE_CHECKING:
+    from wavetank.kernel.tcp.connection import Tcp
+
+SOL_SOCKET, IPPROTO_TCP, IPPROTO_IPV6 = 1, 6, 41
+SO_REUSEADDR, SO_SNDBUF, SO_RCVBUF, SO_KEEPALIVE, SO_LINGER, SO_REUSEPORT = 2, 7, 8, 9, 13, 15
+SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33
+TCP_NODELAY, TCP_MAXSEG, TCP_CORK, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT, TCP_SYNCNT = 1, 2, 3, 4, 5, 6, 7
+TCP_LINGER2, TCP_DEFER_ACCEPT, TCP_WINDOW_CLAMP, TCP_INFO, TCP_QUICKACK, TCP_CONGESTION = 8, 9, 10, 11, 12, 13
+TCP_USER_TIMEOUT, TCP_NOTSENT_LOWAT = 18, 25
+IPV6_V6ONLY: Final = 26
+
+_PLAIN = {TCP_LINGER2: 60, TCP_DEFER_ACCEPT: 0, TCP_WINDOW_CLAMP: 0, TCP_NOTSENT_LOWAT: 0xFFFFFFFF}
+
+
+def get(tcp: Tcp, level: int, name: int) -> int | bytes | None:
+    """The value of an option, None when it is not TCP's."""
+    if level == SOL_SOCKET:
+        return _get_socket(tcp, name)
+    if level == IPPROTO_TCP:
+        return _get_tcp(tcp, name)
+    if level == IPPROTO_IPV6 and name == IPV6_V6ONLY and tcp.family == 10:
+        return int(tcp.v6_only)
+    return None
+
+
+def _get_socket(tcp: Tcp, name: int) -> int | bytes | None:
+    if name == SO_LINGER:
+        return struct.pack("ii", tcp.linger is not None, tcp.linger or 0)
+    return {
+        SO_REUSEADDR: int(tcp.reuse_address),
+        SO_REUSEPORT: int(tcp.reuse_port),
+        SO_KEEPALIVE: int(tcp.keepalive),
+        SO_SNDBUF: tcp.send_limit,
+        SO_RCVBUF: 2 * tcp.receive_limit,
+    }.get(name)
+
+
+def _get_tcp(tcp: Tcp, name: int) -> int | bytes | None:
+    if name == TCP_INFO:
+        return _info(tcp)
+    if name == TCP_CONGESTION:
+        return b"cubic"
+    known = {
+        TCP_NODELAY: int(tcp.no_delay),
+        TCP_CORK: int(tcp.cork),
+        TCP_MAXSEG: tcp.mss if tcp.path is not None else 536,
+        TCP_KEEPIDLE: tcp.keep_idle,
+        TCP_KEEPINTVL: tcp.keep_interval,
+        TCP_KEEPCNT: tcp.keep_count,
+        TCP_SYNCNT: tcp.syn_limit - SYN_LINEAR if tcp.syn_limit else SYN_RETRIES,
+        TCP_QUICKACK: int(not tcp.interactive),
+        TCP_USER_TIMEOUT: tcp.user_timeout // 1_000_000,
+    }
+    if name in known:
+        return known[name]
+    if name in _PLAIN:
+        return tcp.options.get((IPPROTO_TCP, name), _PLAIN[name])
+    return None
+
+
+def _info(tcp: Tcp) -> bytes:
+    """The first fields of `struct tcp_info` (include/uapi/linux/tcp.h); those not simulated are 0."""
+    unacked = len(tcp.unacked)
+    return struct.pack(
+        "8B24I",
+        tcp.state, 0, min(tcp.retries, 255), 0, 0, 0, 0, 0,
+        tcp.timeout // 1000, 40_000, tcp.mss, tcp.segment_size, unacked, 0, 0, 0, 0, 0, 0, 0, 0, 1500, 0,
+        tcp.smoothed // 1000, tcp.variance // 1000, min(tcp.slow_start_threshold, 0x7FFFFFFF),
+        tcp.congestion_window // max(tcp.mss, 1), tcp.mss, 3, 0, tcp.receive_limit, 0,
+    )  # fmt: skip
+
+
+def put(tcp: Tcp, level: int, name: int, value: int | bytes) -> bool:
+    """Set an option; False when it is not TCP's."""
+    if level == SOL_SOCKET:
+        return _put_socket(tcp, name, value)
+    if level == IPPROTO_TCP:
+        return _put_tcp(tcp, name, value)
+    if level == IPPROTO_IPV6 and name == IPV6_V6ONLY and tcp.family == 10:
+        if tcp.bound:
+            raise error(errno.EINVAL)
+        tcp.v6_only = bool(value)
+        return True
+    return False
+
+
+def _put_socket(tcp: Tcp, name: int, value: int | bytes) -> bool:
+    if name == SO_LINGER:
+        if not isinstance(value, bytes) or len(value) < 8:
+            raise error(errno.EINVAL)
+        on, seconds = struct.unpack_from("ii", value)
+        tcp.linger = seconds if on else None
+        return True
+    if name not in (SO_REUSEADDR, SO_REUSEPORT, SO_KEEPALIVE, SO_SNDBUF, SO_RCVBUF, SO_SNDBUFFORCE, SO_RCVBUFFORCE):
+        return False
+    if isinstance(value, bytes):
+        raise error(errno.EINVAL)
+    if name == SO_REUSEADDR:
+        tcp.reuse_address = bool(value)
+    elif name == SO_REUSEPORT:
+        tcp.reuse_port = bool(value)
+    elif name == SO_KEEPALIVE:
+        tcp.keepalive = bool(value)
+        if tcp.keepalive and tcp.state is ESTABLISHED:
+            timers.arm_keepalive(tcp)
+    elif name in (SO_SNDBUF, SO_SNDBUFFORCE):
+        tcp.send_limit = max(2 * min(value, SOCKET_BUFFER_MAX), SEND_BUFFER_MIN)
+        tcp.send_fixed = True
+    else:
+        tcp.receive_limit = max(2 * min(value, SOCKET_BUFFER_MAX), RECEIVE_BUFFER_MIN) // 2
+        tcp.receive_fixed = True
+    return True
+
+
+def _put_tcp(tcp: Tcp, name: int, value: int | bytes) -> bool:
+    if name == TCP_CONGESTION:
+        if isinstance(value, int) or value.rstrip(b"\0") not in (b"cubic", b"reno"):
+            raise error(errno.ENOENT)
+        return True
+    if isinstance(value, bytes):
+        raise error(errno.EINVAL)
+    if name == TCP_NODELAY:
+        tcp.no_delay = bool(value)
+        _push(tcp)
+    elif name == TCP_CORK:
+        tcp.cork = bool(value)
+        _push(tcp)
+    elif name == TCP_QUICKACK:
+        tcp.quick_ack, tcp.interactive = bool(value), not value
+        if value and tcp.ack_owed:
+            output.acknowledge(tcp)
+    elif name == TCP_USER_TIMEOUT:
+        if value < 0:
+            raise error(errno.EINVAL)
+        tcp.user_timeout = value * 1_000_000
+    elif name == TCP_KEEPIDLE:
+        tcp.keep_idle = _bounded(value, 32767)
+    elif name == TCP_KEEPINTVL:
+        tcp.keep_interval = _bounded(value, 32767)
+    elif name == TCP_KEEPCNT:
+        tcp.keep_count = _bounded(value, 127)
+    elif name == TCP_SYNCNT:
+        tcp.syn_limit = _bounded(value, 127) + SYN_LINEAR
+    elif name == TCP_MAXSEG:
+        if value and not 88 <= value <= 32767:
+            raise error(errno.EINVAL)
+        if value:
+            tcp.mss = min(tcp.mss, value) if tcp.path is not None else min(MSS_ETHERNET, value)
+    elif name in _PLAIN:
+        tcp.options[IPPROTO_TCP, name] = value
+    else:
+        return False
+    return True
+
+
+def _bounded(value: int, most: int) -> int:
+    if not 1 <= value <= most:
+        raise error(errno.EINVAL)
+    return value
+
+
+def _push(tcp: Tcp) -> None:
+    if tcp.unsent_size:
+        output.push(tcp)
+
+
+def inherit(child: Tcp, listener: Tcp) -> None:
+    """What an accepted socket takes over from its listener (`sk_clone_lock`)."""
+    assert listener.state is LISTEN
+    child.options.update(listener.options)
+    for name in (
+        "keepalive", "keep_idle", "keep_interval", "keep_count", "linger", "no_delay", "user_timeout", "reuse_address",
+        "reuse_port", "v6_only", "cork",
+    ):  # fmt: skip
+        setattr(child, name, getattr(listener, name))
+    if listener.send_fixed:
+        child.send_limit, child.send_fixed = listener.send_limit, True
+    if listener.receive_fixed:
+        child.receive_limit, child.receive_fixed = listener.receive_limit, True

@@ -1,0 +1,151 @@
+"""Sending: when a segment leaves, how large it is, and what is kept until it is acknowledged.
+
+Owns the send queue. Follows net/ipv4/tcp_output.c (`tcp_write_xmit`, `tcp_nagle_check`) and tcp.c (`tcp_sendmsg`);
+Nagle's rule in Minshall's form, as Linux has it. Congestion control is slow start and halving (RFC 5681).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wavetank.kernel import core
+from wavetank.kernel.tcp import timers
+from wavetank.kernel.tcp.state import ACK, BURST, CLOSE_WAIT, FIN, FIN_WAIT1, LAST_ACK, PSH, RST
+from wavetank.trace.schema import Kind
+
+if TYPE_CHECKING:
+    from wavetank.kernel.tcp.connection import Tcp
+
+_SEGMENT_SENT = int(Kind.SEGMENT_SENT)
+
+
+def queue(tcp: Tcp, data: bytes) -> None:
+    """Take `data` into the send queue and send what may go now."""
+    tcp.unsent.append(data)
+    tcp.unsent_size += len(data)
+    tcp.queued += len(data)
+    push(tcp)
+
+
+def push(tcp: Tcp) -> None:
+    """Send what the windows, Nagle and cork allow."""
+    while tcp.unsent_size:
+        in_flight = tcp.sent_next - tcp.acked
+        room = min(tcp.peer_edge - tcp.sent_next, tcp.congestion_window - in_flight)
+        size = min(tcp.unsent_size, room, BURST)
+        if size <= 0:
+            if not in_flight:
+                timers.arm_probe(tcp)
+            return
+        if size < tcp.mss and not _small_may_go(tcp, size):
+            return
+        if size > tcp.mss and size < tcp.unsent_size and room < BURST:
+            size -= size % tcp.mss  # whole segments as long as the window is what limits
+        _send_data(tcp, size)
+    if tcp.fin_wanted and not tcp.fin_sent:
+        _send_fin(tcp)
+
+
+def _small_may_go(tcp: Tcp, size: int) -> bool:
+    if tcp.cork and not tcp.fin_wanted:
+        timers.arm_cork(tcp)
+        return False
+    if size < tcp.unsent_size:
+        # The window is what limits: silly window avoidance on the sender's side (RFC 9293, 3.8.6.2.1).
+        return size >= tcp.largest_edge_seen // 2 or tcp.sent_next == tcp.acked
+    if tcp.no_delay or tcp.fin_wanted:
+        return True
+    # Minshall: only a small segment that is still unacknowledged holds back the next small one.
+    return not tcp.last_small > tcp.acked
+
+
+def _take(tcp: Tcp, size: int) -> bytes:
+    """The first `size` bytes of what is unsent."""
+    unsent = tcp.unsent
+    first = unsent.popleft()
+    if len(first) > size:
+        unsent.appendleft(first[size:])
+        return first[:size]
+    if len(first) == size:
+        return first
+    parts = [first]
+    missing = size - len(first)
+    while missing:
+        part = unsent.popleft()
+        if len(part) > missing:
+            unsent.appendleft(part[missing:])
+            part = part[:missing]
+        parts.append(part)
+        missing -= len(part)
+    return b"".join(parts)
+
+
+def _send_data(tcp: Tcp, size: int) -> None:
+    data = _take(tcp, size)
+    tcp.unsent_size -= size
+    seq = tcp.sent_next
+    end = seq + size
+    tcp.unacked.append((seq, end, data))
+    tcp.sent_next = end
+    if size < tcp.mss:
+        tcp.last_small = end
+    kernel = core.K
+    edge = tcp.window_edge()
+    tcp.advertised = edge
+    tcp.ack_owed = 0
+    tcp.ack_by = core.FAR
+    if tcp.received_at and kernel.now - tcp.received_at < 40_000_000:
+        tcp.interactive = True  # "pingpong": the acknowledgement rides on the answer
+    path = tcp.path
+    if not path.calm:
+        kernel.recorder.event(kernel.now, _SEGMENT_SENT, tcp.number, size)
+    if tcp.round_trip_seq < 0:
+        tcp.round_trip_seq = end
+        tcp.round_trip_sent = kernel.now
+    path.transmit((ACK | PSH, seq, tcp.received_next, edge, data), size)
+    timers.arm_retransmit(tcp)
+
+
+def _send_fin(tcp: Tcp) -> None:
+    tcp.fin_sent = True
+    seq = tcp.sent_next
+    tcp.sent_next = seq + 1
+    tcp.unacked.append((seq, seq + 1, b""))
+    tcp.state = LAST_ACK if tcp.state is CLOSE_WAIT else FIN_WAIT1
+    tcp.path.transmit((ACK | FIN, seq, tcp.received_next, tcp.window_edge(), b""), 0)
+    timers.arm_retransmit(tcp)
+
+
+def want_fin(tcp: Tcp) -> None:
+    """No more data will come from the program: send FIN after what is queued."""
+    tcp.fin_wanted = True
+    push(tcp)
+
+
+def acknowledge(tcp: Tcp) -> None:
+    """Send an acknowledgement without data now."""
+    tcp.ack_owed = 0
+    tcp.ack_by = core.FAR
+    tcp.advertised = edge = tcp.window_edge()
+    tcp.path.transmit((ACK, tcp.sent_next, tcp.received_next, edge, b""), 0)
+
+
+def reset(tcp: Tcp) -> None:
+    """Send RST."""
+    kernel = core.K
+    kernel.recorder.event(kernel.now, Kind.RESET, tcp.number, 0)
+    tcp.path.transmit((RST | ACK, tcp.sent_next, tcp.received_next, 0, b""), 0)
+
+
+def retransmit(tcp: Tcp) -> None:
+    """Send the oldest unacknowledged segment again."""
+    tcp.round_trip_seq = -2  # Karn: no measurement while something is sent twice
+    tcp.round_trip_resume = tcp.sent_next
+    seq, end, data = tcp.unacked[0]
+    if tcp.acked > seq:
+        data = data[tcp.acked - seq :]
+        seq = tcp.acked
+    fin = FIN if tcp.fin_sent and end == tcp.sent_next and not data else 0
+    kernel = core.K
+    kernel.recorder.event(kernel.now, _SEGMENT_SENT, tcp.number, len(data))
+    tcp.path.transmit((ACK | (fin or PSH), seq, tcp.received_next, tcp.window_edge(), data), len(data))

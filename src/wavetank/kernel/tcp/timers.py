@@ -1,0 +1,233 @@
+"""The clocks of a connection: retransmission, window probes, delayed acknowledgement, handshake, keepalive, TIME_WAIT.
+
+Each is a deadline on the connection plus at most one entry in the event heap: an entry that fires early puts itself
+back to the deadline then in force, so that traffic never fills the heap with stale entries. Durations: net/ipv4/tcp_timer.c.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING
+
+from wavetank.kernel import core
+from wavetank.kernel.core import FAR
+from wavetank.kernel.tcp import output
+from wavetank.kernel.tcp.state import (
+    ACK,
+    CLOSE,
+    DELAYED_ACK,
+    FIN_WAIT2,
+    ORPHAN_RETRIES,
+    RETRIES,
+    RTO_INITIAL,
+    RTO_MAX,
+    RTO_MIN,
+    SECOND,
+    SYN,
+    SYN_LINEAR,
+    SYN_RECV,
+    SYN_RETRIES,
+    SYN_SENT,
+    SYNACK_RETRIES,
+)
+
+if TYPE_CHECKING:
+    from wavetank.kernel.tcp.connection import Tcp
+
+
+# ---- retransmission and window probes (one timer, as in Linux)
+
+
+def arm_retransmit(tcp: Tcp) -> None:
+    """Something unacknowledged is on the way."""
+    tcp.retransmit_by = core.K.now + tcp.timeout
+    if tcp.retransmit_entry > tcp.retransmit_by:
+        tcp.retransmit_entry = tcp.retransmit_by
+        core.K.at(tcp.retransmit_by, _retransmit_timer, tcp)
+
+
+def arm_probe(tcp: Tcp) -> None:
+    """Data waits behind a closed window: ask again from time to time (RFC 9293, 3.8.6.1)."""
+    if tcp.retransmit_by == FAR:
+        arm_retransmit(tcp)
+
+
+def _retransmit_timer(tcp: Tcp) -> None:
+    now = core.K.now
+    if now < tcp.retransmit_entry:
+        return
+    tcp.retransmit_entry = FAR
+    if tcp.state is CLOSE or tcp.retransmit_by == FAR:
+        return
+    if now < tcp.retransmit_by:
+        tcp.retransmit_entry = tcp.retransmit_by
+        core.K.at(tcp.retransmit_by, _retransmit_timer, tcp)
+        return
+    tcp.retransmit_by = FAR
+    if tcp.unacked:
+        _retransmission_timeout(tcp)
+    elif tcp.unsent_size:
+        _probe(tcp)
+
+
+def _give_up_after(tcp: Tcp) -> int:
+    return ORPHAN_RETRIES if tcp.orphan else RETRIES
+
+
+def _user_timeout_over(tcp: Tcp) -> bool:
+    return bool(tcp.user_timeout) and core.K.now - tcp.last_progress >= tcp.user_timeout
+
+
+def _retransmission_timeout(tcp: Tcp) -> None:
+    if tcp.retries >= _give_up_after(tcp) or _user_timeout_over(tcp):
+        tcp.fail(errno.ETIMEDOUT)
+        return
+    tcp.retries += 1
+    tcp.recover_to = tcp.sent_next
+    tcp.slow_start_threshold = max(2 * tcp.mss, (tcp.sent_next - tcp.acked) // 2)
+    tcp.congestion_window = tcp.mss
+    output.retransmit(tcp)
+    tcp.timeout = min(RTO_MAX, tcp.timeout * 2)
+    arm_retransmit(tcp)
+
+
+def _probe(tcp: Tcp) -> None:
+    # A probe is an old sequence number: the peer answers with an acknowledgement that carries its window.
+    if _user_timeout_over(tcp) or (tcp.retries >= RETRIES and tcp.orphan):
+        tcp.fail(errno.ETIMEDOUT)
+        return
+    tcp.retries += 1
+    tcp.path.transmit((ACK, tcp.acked - 1, tcp.received_next, tcp.window_edge(), b""), 0)
+    tcp.timeout = min(RTO_MAX, tcp.timeout * 2)
+    arm_retransmit(tcp)
+
+
+def measured(tcp: Tcp, round_trip: int) -> None:
+    """A round trip was measured: RFC 6298 section 2, with Linux's floor of 200 ms."""
+    if not tcp.smoothed:
+        tcp.smoothed, tcp.variance = round_trip, round_trip // 2
+    else:
+        tcp.variance += (abs(tcp.smoothed - round_trip) - tcp.variance) // 4
+        tcp.smoothed += (round_trip - tcp.smoothed) // 8
+    reset_timeout(tcp)
+
+
+def reset_timeout(tcp: Tcp) -> None:
+    """Progress was made: the timeout is the measured one again."""
+    tcp.timeout = min(RTO_MAX, tcp.smoothed + max(RTO_MIN, 4 * tcp.variance)) if tcp.smoothed else RTO_MIN
+
+
+# ---- delayed acknowledgement
+
+
+def arm_ack(tcp: Tcp) -> None:
+    """An acknowledgement is owed; it may wait for data to ride on."""
+    if tcp.ack_by != FAR:
+        return
+    tcp.ack_by = core.K.now + DELAYED_ACK
+    if tcp.ack_entry > tcp.ack_by:
+        tcp.ack_entry = tcp.ack_by
+        core.K.at(tcp.ack_by, _ack_timer, tcp)
+
+
+def _ack_timer(tcp: Tcp) -> None:
+    now = core.K.now
+    if now < tcp.ack_entry:
+        return
+    tcp.ack_entry = FAR
+    if tcp.ack_by == FAR or tcp.state is CLOSE:
+        return
+    if now < tcp.ack_by:
+        tcp.ack_entry = tcp.ack_by
+        core.K.at(tcp.ack_by, _ack_timer, tcp)
+        return
+    tcp.interactive = False  # nobody answered in time: acknowledge at once for a while (tcp_delack_timer_handler)
+    output.acknowledge(tcp)
+
+
+# ---- cork
+
+
+def arm_cork(tcp: Tcp) -> None:
+    """A corked partial segment leaves after 200 ms at the latest (tcp(7), TCP_CORK)."""
+    if not tcp.cork_armed:
+        tcp.cork_armed = True
+        core.K.after(RTO_MIN, _uncork, tcp)
+
+
+def _uncork(tcp: Tcp) -> None:
+    tcp.cork_armed = False
+    if tcp.cork and tcp.unsent_size and tcp.state is not CLOSE:
+        tcp.cork = False
+        output.push(tcp)
+        tcp.cork = True
+
+
+# ---- handshake
+
+
+def arm_syn(tcp: Tcp) -> None:
+    """SYN (or SYN+ACK) was sent."""
+    tcp.syn_tries = 0
+    core.K.after(RTO_INITIAL, _syn_timer, tcp)
+
+
+def _syn_timer(tcp: Tcp) -> None:
+    if tcp.state is SYN_SENT:
+        limit = tcp.syn_limit or SYN_RETRIES + SYN_LINEAR
+        flags, linear = SYN, SYN_LINEAR
+    elif tcp.state is SYN_RECV:
+        limit, flags, linear = SYNACK_RETRIES, SYN | ACK, 0
+    else:
+        return
+    if tcp.syn_tries >= limit or (tcp.user_timeout and core.K.now >= tcp.user_timeout + tcp.last_progress):
+        tcp.fail(errno.ETIMEDOUT)
+        return
+    tcp.syn_tries += 1
+    tcp.path.transmit((flags, 0, tcp.received_next, tcp.window_edge(), b""), 0)
+    exponent = max(0, tcp.syn_tries - linear)
+    core.K.after(RTO_INITIAL << exponent, _syn_timer, tcp)
+
+
+# ---- keepalive
+
+
+def arm_keepalive(tcp: Tcp) -> None:
+    """SO_KEEPALIVE is on for an established connection."""
+    if not tcp.keep_armed and tcp.keepalive:
+        tcp.keep_armed = True
+        core.K.after(tcp.keep_idle * SECOND, _keepalive_timer, tcp)
+
+
+def _keepalive_timer(tcp: Tcp) -> None:
+    tcp.keep_armed = False
+    if tcp.state is CLOSE or not tcp.keepalive or tcp.orphan:
+        return
+    now = core.K.now
+    quiet = now - tcp.heard_at
+    idle, interval = tcp.keep_idle * SECOND, tcp.keep_interval * SECOND
+    if tcp.unacked or tcp.unsent_size or quiet < idle:
+        tcp.keep_probes = 0
+        wait = max(idle - quiet, idle if tcp.unacked else 1)
+    elif (tcp.user_timeout and tcp.keep_probes and quiet >= tcp.user_timeout) or (
+        not tcp.user_timeout and tcp.keep_probes >= tcp.keep_count
+    ):
+        output.reset(tcp)
+        tcp.fail(errno.ETIMEDOUT)
+        return
+    else:
+        tcp.keep_probes += 1
+        tcp.path.transmit((ACK, tcp.acked - 1, tcp.received_next, tcp.window_edge(), b""), 0)
+        wait = interval
+    tcp.keep_armed = True
+    core.K.after(wait, _keepalive_timer, tcp)
+
+
+def arm_orphan(tcp: Tcp, after: int) -> None:
+    """A closed socket whose peer does not close: FIN_WAIT2 ends after tcp_fin_timeout."""
+    core.K.after(after, _orphan_timer, tcp)
+
+
+def _orphan_timer(tcp: Tcp) -> None:
+    if tcp.state is FIN_WAIT2 and tcp.orphan:
+        tcp.vanish()

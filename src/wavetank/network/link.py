@@ -1,0 +1,230 @@
+"""The way from one host to another, and what faults make of what travels on it.
+
+Owns when a packet arrives, in how many pieces, or that it never does. It knows no protocol: a packet is an opaque
+object with a size, a function that delivers it, and for byte streams a function that splits it. Order within one path
+is kept, as one route through a network keeps it nearly always (RFC 4737 counts the exceptions as faults).
+
+A *link* is directed, from host to host, or a host's own loopback. A *path* is what one flow (one direction of one
+connection, or the datagrams from one host to another) makes of a link under the faults that aim at it. The calm path of
+a loopback delivers at the end of the very system call that sends, as Linux does.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from wavetank.faults import Party
+
+#: Calm one-way latency between two hosts: a switched local network.
+LATENCY_NS: Final = 250_000
+#: Two pieces of a cut segment arrive this far apart, so that a reader that waits sees them one by one.
+PIECE_GAP_NS: Final = 50_000
+#: One segment is cut into at most so many pieces.
+MAX_PIECES: Final = 512
+#: Smallest retransmission timeout of Linux, TCP_RTO_MIN (include/net/tcp.h): what one loss costs at least.
+LOSS_COST_NS: Final = 200_000_000
+JITTER_STEP_NS: Final = 1_000
+#: Draws of jitter: how often a packet is late at all, and how often a segment is cut, by style (in 1/65536).
+JITTER_RATE: Final = 1 << 15
+CUT_RATES: Final = (1 << 15, 1 << 16, 1 << 13)
+
+
+class Draws(Protocol):
+    """A stream of choices (see `kernel.choices.Stream`)."""
+
+    def draw(self, rate: int, bound: int) -> int:
+        """0 with probability 1 - rate/65536, else one of 1 .. bound-1."""
+
+
+class Clock(Protocol):
+    """What the network needs of the kernel."""
+
+    now: int
+    soft: deque[tuple[Callable[[Any], object], Any]]
+
+    def at(self, when: int, call: Callable[[Any], object], argument: Any = None) -> None:
+        """Call later, at virtual time `when`."""
+
+
+class Allowance:
+    """How much delay faults may still add to one connection, when the plan bounds it.
+
+    A bucket that holds `limit_ns / 2` and gets back a quarter of a second each second, so that one exchange of ordinary
+    length is never delayed by more than `limit_ns` in total. Without a limit everything is granted.
+    """
+
+    __slots__ = ("filled_at", "left", "limit")
+
+    def __init__(self, limit_ns: int | None) -> None:
+        self.limit = -1 if limit_ns is None else limit_ns // 2
+        self.left = self.limit
+        self.filled_at = 0
+
+    def take(self, now: int, wanted: int) -> int:
+        """As much of `wanted` ns as is left."""
+        if self.limit < 0 or wanted <= 0:
+            return wanted
+        self._fill(now)
+        granted = min(wanted, self.left)
+        self.left -= granted
+        return granted
+
+    def take_all(self, now: int, wanted: int) -> bool:
+        """All of `wanted` ns, or nothing and False."""
+        if self.limit < 0:
+            return True
+        self._fill(now)
+        if wanted > self.left:
+            return False
+        self.left -= wanted
+        return True
+
+    def _fill(self, now: int) -> None:
+        self.left = min(self.limit, self.left + (now - self.filled_at) // 4)
+        self.filled_at = now
+
+
+class Link:
+    """Directed, from host to host, or a host's loopback (`source == target`)."""
+
+    __slots__ = ("blocked", "latency_ns", "mtu", "source", "target")
+
+    def __init__(self, source: str, target: str) -> None:
+        self.source = source
+        self.target = target
+        self.blocked = 0  # how many partitions cut it now
+        self.latency_ns = 0 if source == target else LATENCY_NS
+        self.mtu = 65_536 if source == target else 1_500
+
+    def __repr__(self) -> str:
+        return f"<link {self.source} -> {self.target}>"
+
+
+class Path:
+    """One flow over a link. `configure` is called again whenever a fault begins or ends."""
+
+    __slots__ = (
+        "allowance", "bandwidth", "busy_until", "calm", "clock", "cut_rate", "deliver", "dropped", "jitter_steps", "key",
+        "last_arrival", "latency_ns", "link", "loss_rate", "losses", "max_piece", "ordinal", "read_until", "reader_rate",
+        "receive_limit", "receiver", "send_limit", "sender", "split", "streams", "__weakref__",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        clock: Clock,
+        link: Link,
+        sender: Party,
+        receiver: Party,
+        ordinal: int,
+        deliver: Callable[[Any], object],
+        split: Callable[[Any, int], tuple[Any, Any]] | None,
+        streams: Callable[[str, str], Draws],
+        dropped: Callable[[Path, Any], object],
+        allowance: Allowance,
+    ) -> None:
+        self.clock = clock
+        self.link = link
+        self.sender = sender
+        self.receiver = receiver
+        self.ordinal = ordinal
+        self.deliver = deliver
+        self.split = split
+        self.dropped = dropped
+        self.allowance = allowance
+        port = f":{receiver.port}" if receiver.side == "accepting" else ""
+        back = f":{sender.port}" if sender.side == "accepting" else ""
+        number = f" #{ordinal}" if ordinal else ""
+        self.key = f"{sender.host}{back} -> {receiver.host}{port}{number}"
+        self.streams = streams
+        self.busy_until = 0
+        self.last_arrival = 0
+        self.read_until = 0
+        self.losses = 0
+        self.calm = False
+        self.latency_ns = self.jitter_steps = self.bandwidth = self.loss_rate = self.max_piece = 0
+        self.reader_rate = self.send_limit = self.receive_limit = self.cut_rate = 0
+
+    def settle(self) -> None:
+        """The settings are new: see whether this path is a calm loopback."""
+        self.calm = not (
+            self.latency_ns or self.jitter_steps or self.bandwidth or self.loss_rate or self.max_piece or self.link.blocked
+        )
+        if self.max_piece and not self.cut_rate:
+            style = self.streams("style", self.key).draw(1 << 15, len(CUT_RATES))
+            self.cut_rate = CUT_RATES[style]
+
+    def transmit(self, packet: Any, size: int) -> None:
+        """Send `packet`; `size` bytes of payload (0: an acknowledgement or another packet without data)."""
+        if self.calm and self.last_arrival <= self.clock.now:
+            self.clock.soft.append((self.deliver, packet))
+        else:
+            self._transmit(packet, size)
+
+    def _transmit(self, packet: Any, size: int) -> None:
+        if self.link.blocked or (self.loss_rate and self._lost()):
+            self.dropped(self, packet)
+            return
+        if size > 1 and self.max_piece and self.split is not None:
+            self._cut(packet, size)
+        else:
+            self._schedule(packet, size, 0)
+
+    def _lost(self) -> bool:
+        if not self.streams("loss", self.key).draw(self.loss_rate, 2):
+            self.losses = 0
+            return False
+        if not self.allowance.take_all(self.clock.now, LOSS_COST_NS << min(self.losses, 8)):
+            return False
+        self.losses += 1
+        return True
+
+    def _cut(self, packet: Any, size: int) -> None:
+        draws = self.streams("cut", self.key)
+        gap = 0
+        split = self.split
+        assert split is not None
+        for _ in range(MAX_PIECES):
+            piece = draws.draw(self.cut_rate, min(self.max_piece, size - 1) + 1) if size > 1 else 0
+            if not piece or self.allowance.take(self.clock.now, PIECE_GAP_NS) < PIECE_GAP_NS:
+                break
+            head, packet = split(packet, piece)
+            self._schedule(head, piece, gap)
+            gap = PIECE_GAP_NS
+            size -= piece
+        self._schedule(packet, size, gap)
+
+    def _schedule(self, packet: Any, size: int, gap: int) -> None:
+        now = self.clock.now
+        when = now
+        if self.bandwidth:
+            start = max(now, self.busy_until)
+            busy = start + self.allowance.take(now, size * 1_000_000_000 // self.bandwidth)
+            self.busy_until = when = busy
+        when += self.latency_ns
+        earliest = max(when, self.last_arrival + gap)
+        if self.jitter_steps:
+            late = self.streams("jitter", self.key).draw(JITTER_RATE, self.jitter_steps + 1) * JITTER_STEP_NS
+            if when + late > earliest:
+                earliest += self.allowance.take(now, when + late - earliest)
+        self.last_arrival = earliest
+        self.clock.at(earliest, self.deliver, packet)
+
+    def reading_delay(self, size: int) -> int:
+        """How long a slow reader takes for `size` bytes more, in ns from now; 0 when it is not slow."""
+        if not self.reader_rate:
+            return 0
+        now = self.clock.now
+        start = max(now, self.read_until)
+        self.read_until = start + self.allowance.take(now, size * 1_000_000_000 // self.reader_rate)
+        return self.read_until - now
+
+    def send_datagram(self, deliver: Callable[[Any], object], argument: Any, size: int) -> None:
+        """Send one datagram; `deliver(argument)` when it arrives."""
+        if self.link.blocked:
+            self.dropped(self, argument)
+        elif self.calm and self.last_arrival <= self.clock.now:
+            self.clock.soft.append((deliver, argument))
+        else:
+            self._schedule((deliver, argument), size, 0)
