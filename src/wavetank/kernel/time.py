@@ -44,6 +44,7 @@ _real_gmtime = real_time.gmtime
 _real_ctime = real_time.ctime
 _real_asctime = real_time.asctime
 _real_strftime = real_time.strftime
+_real_getres = real_time.clock_getres
 _real_clock_info = real_time.get_clock_info
 
 
@@ -103,7 +104,7 @@ class _Clocks:
         return self.clock_gettime_ns(clk_id) / 1e9
 
     def clock_gettime_ns(self, clk_id: int, /) -> int:
-        clock = operator.index(clk_id)
+        clock = _clock_id(clk_id)
         if clock in _WALL:
             return wall_ns()
         if clock in _STEADY:
@@ -113,7 +114,7 @@ class _Clocks:
         raise error(errno.EINVAL)
 
     def clock_getres(self, clk_id: int, /) -> float:
-        clock = operator.index(clk_id)
+        clock = _clock_id(clk_id)
         if clock in _COARSE:
             return _COARSE_NS / 1e9
         if clock in _WALL or clock in _STEADY or clock in _CPU:
@@ -122,7 +123,7 @@ class _Clocks:
 
     def clock_settime(self, clk_id: int, time: float, /) -> None:
         """Refused as for every user without CAP_SYS_TIME: `ClockJump` and `ClockSkew` set a host's clock."""
-        raise error(errno.EPERM if operator.index(clk_id) == _REALTIME else errno.EINVAL)
+        raise error(errno.EPERM if _clock_id(clk_id) == _REALTIME else errno.EINVAL)
 
     def clock_settime_ns(self, clk_id: int, time: int, /) -> None:
         self.clock_settime(clk_id, operator.index(time))
@@ -188,6 +189,12 @@ _CLOCK_INFO: Final = {
     "process_time": ("CLOCK_PROCESS_CPUTIME_ID", True, False),
     "thread_time": ("CLOCK_THREAD_CPUTIME_ID", True, False),
 }
+
+
+def _clock_id(given: Any) -> int:
+    if not hasattr(given, "__index__"):
+        _real_getres(given)  # which refuses it, in the words of this version
+    return operator.index(given)
 
 
 def _duration_ns(seconds: Any) -> int:
