@@ -1,0 +1,128 @@
+"""Is a failure real? Run it again, with its choices written out, and compare the digests.
+
+Owns the verdict: *confirmed*, with the plan that replays it; or *nondeterministic*, with the first event at which two
+runs of one plan part. It runs what it needs and writes nothing.
+
+The idea: the run that failed drew its choices from the seed. It is run again to hear which choices were not calm, and
+a third time with exactly these choices and no others. All three must have one digest. Libraries with an OpenSSL of
+their own send bytes that we cannot repeat: where only the payload of some connections differs, these are *opaque* -
+their payload is left out of the digest - and all begins anew.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from typing import Final
+
+import msgspec
+
+from wavetank.campaign.session import Session
+from wavetank.errors import TraceError
+from wavetank.kernel.choices import LISTED_LIMIT
+from wavetank.plan import Plan
+from wavetank.trace.reading import read_trace
+from wavetank.trace.schema import Record
+from wavetank.world.job import FailureRecord, RunResult
+
+#: So often more connections may turn out to be opaque before we give up.
+ROUNDS: Final = 4
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What confirming found. `plan` replays `result`; `parted` is empty when the run repeats exactly."""
+
+    plan: Plan
+    original_plan: Plan
+    result: RunResult
+    opaque: tuple[str, ...] = ()
+    parted: str = ""
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def failure(self) -> FailureRecord:
+        """What is reported: the failure, or that it does not repeat."""
+        first = self.result.failure
+        if not self.parted:
+            assert first is not None, "a run without failure was confirmed"
+            return first
+        seen = f"; one of them failed with {first.kind}: {first.error}" if first else ""
+        return FailureRecord(
+            kind="nondeterminism",
+            error=f"the same plan gave two different runs{seen}",
+            host=first.host if first else "",
+            time_ns=first.time_ns if first else 0,
+            where=first.where if first else "",
+            traceback=first.traceback if first else "",
+            summary=self.parted,
+        )
+
+
+def confirm(session: Session, plan: Plan, first: RunResult) -> Verdict:
+    """Run the failing `plan`, whose result was `first`, until its verdict is clear."""
+    opaque: tuple[str, ...] = ()
+    before = first
+    for _ in range(ROUNDS):
+        again = session.run(plan, opaque=opaque, want_choices=True)
+        if same(before, again):
+            return _with_choices(session, plan, again, opaque)
+        more = {*opaque, *_differing(before, again)}
+        if more == {*opaque}:
+            break
+        opaque = tuple(sorted(more))
+        before = session.run(plan, opaque=opaque)
+    return Verdict(plan, plan, first, opaque, parted=where_parted(session, plan, plan, opaque))
+
+
+def _with_choices(session: Session, plan: Plan, result: RunResult, opaque: tuple[str, ...]) -> Verdict:
+    """The verdict on a run that repeats by its seed: whether it does by its choices, too."""
+    if plan.choices is not None:
+        return Verdict(plan, plan, result, opaque)
+    if not result.digest or len(result.choices) > LISTED_LIMIT:
+        # Killed for its real time, it could not tell its choices; or there are too many. The seed replays it.
+        return Verdict(plan, plan, result, opaque)
+    explicit = msgspec.structs.replace(plan, choices=dict(result.choices))
+    third = session.run(explicit, opaque=opaque)
+    if same(result, third):
+        return Verdict(explicit, plan, third, opaque)
+    return Verdict(explicit, plan, result, opaque, parted=where_parted(session, plan, explicit, opaque))
+
+
+def same(one: RunResult, other: RunResult) -> bool:
+    """Whether two results are of one and the same run. Without a digest, when it had to be killed, the failure says."""
+    if one.digest and other.digest:
+        return one.digest == other.digest and _error(one) == _error(other)
+    return one.digest == other.digest and _error(one)[:1] == _error(other)[:1]
+
+
+def _error(result: RunResult) -> tuple[str, str]:
+    return (result.failure.kind, result.failure.error) if result.failure else ("", "")
+
+
+def _differing(one: RunResult, other: RunResult) -> set[str]:
+    """The connections whose payload is not the same, when the two runs had the same connections."""
+    ours, theirs = ({each.key: (each.size_bytes, each.digest) for each in run.payloads} for run in (one, other))
+    return {key for key in ours if ours[key] != theirs[key]} if ours.keys() == theirs.keys() else set()
+
+
+def where_parted(session: Session, one: Plan, other: Plan, opaque: tuple[str, ...]) -> str:
+    """The first event at which runs of the two plans part, in words."""
+    with tempfile.TemporaryDirectory(prefix="wavetank-trace-") as folder:
+        paths = [os.path.join(folder, name) for name in ("one", "other")]
+        for path, plan in zip(paths, (one, other), strict=True):
+            session.run(plan, opaque=opaque, trace_path=path)
+        try:
+            pairs = enumerate(zip_longest(*(read_trace(path) for path in paths)), 1)
+            for number, (left, right) in pairs:
+                if left != right:
+                    return f"the runs part at event {number:,}: {_shown(left)}   |   {_shown(right)}"
+        except TraceError as error:
+            return f"the runs cannot be compared: {error.what}"
+    return "two more runs did not part: what differed before is rare"
+
+
+def _shown(record: Record | None) -> str:
+    return "the end" if record is None else " ".join(str(record).split())

@@ -1,0 +1,209 @@
+"""Many seeds, looking for one that fails.
+
+Owns the order of seeds, when to stop, and the grouping of failures that have one cause. What a run is, and whether a
+failure is real, it asks `session` and `confirm`.
+
+The idea: seeds go up from the first one, several under way at a time. The first failure stops the campaign, but seeds
+below it that are still running are waited for: so the failure that is reported is that of the lowest failing seed, on
+one core as on many, and as many runs are counted as one core would have made.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+from wavetank.campaign.confirm import Verdict, confirm
+from wavetank.campaign.plans import plan_for
+from wavetank.campaign.session import Session
+from wavetank.errors import UsageError
+from wavetank.plan import MAX_SEED, Plan
+from wavetank.world.job import RunResult
+
+#: How often the campaign looks whether it shall stop.
+_TURN_S: Final = 0.2
+#: At most so many groups of failures are confirmed with `keep_going`; the others are counted.
+MAX_GROUPS: Final = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """What is to be searched.
+
+    `runs`: None for no limit; `seconds`: of real time, None for no limit; `plan`: faults that every run has instead of
+    those that its seed draws. Raises `UsageError` for a bad value.
+    """
+
+    first_seed: int = 0
+    runs: int | None = 200
+    seconds: float | None = None
+    keep_going: bool = False
+    plan: Plan | None = None
+
+    def __post_init__(self) -> None:
+        if self.runs is not None and self.runs < 1:
+            raise UsageError(f"{self.runs} runs are none", why="--runs is 1 or more")
+        if not 0 <= self.first_seed <= MAX_SEED - (self.runs or 1) + 1:
+            raise UsageError(f"seed {self.first_seed} is out of range", why=f"seeds are 0 to {MAX_SEED}")
+        if self.seconds is not None and self.seconds <= 0:
+            raise UsageError("no time to explore", why="--for is more than 0 s")
+
+
+@dataclass
+class Group:
+    """Failures with one cause, as far as kind, type of error and place tell: how many, and the lowest seed's."""
+
+    seed: int
+    plan: Plan
+    result: RunResult
+    count: int = 1
+    verdict: Verdict | None = None
+
+
+@dataclass
+class Found:
+    """What a campaign has found. `outcomes` counts runs by "ok" or the kind of failure."""
+
+    runs: int = 0
+    seconds: float = 0.0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    groups: list[Group] = field(default_factory=list)
+    notes: dict[str, int] = field(default_factory=dict)
+    stopped: bool = False
+
+
+def _never() -> bool:
+    return False
+
+
+def _silent(found: Found) -> None:
+    pass
+
+
+def explore(
+    session: Session, search: Search, *, stop: Callable[[], bool] = _never, progress: Callable[[Found], None] = _silent
+) -> Found:
+    """Search; `stop` is asked often and ends it early, `progress` is told after each run.
+
+    Each failure reported has a verdict, unless `stop` came first.
+    """
+    return _Campaign(session, search, stop, progress).go()
+
+
+class _Campaign:
+    def __init__(
+        self, session: Session, search: Search, stop: Callable[[], bool], progress: Callable[[Found], None]
+    ) -> None:
+        self.session = session
+        self.search = search
+        self.stop = stop
+        self.progress = progress
+        self.found = Found()
+        self.results: dict[int, RunResult] = {}  # of seeds above one that still runs
+        self.plans: dict[int, Plan] = {}
+        self.groups: dict[tuple[str, ...], Group] = {}
+        self.next_seed = search.first_seed  # to submit
+        self.next_count = search.first_seed  # to count
+        self.lowest_failure: int | None = None
+
+    def go(self) -> Found:
+        started = time.monotonic()
+        limit = None if self.search.seconds is None else started + self.search.seconds
+        found = self.found
+        while not found.stopped:
+            over = limit is not None and time.monotonic() >= limit and self.next_seed > self.search.first_seed
+            if not over:
+                self._submit()
+            if not self.session.image.running:
+                break
+            for finished in self.session.wait(_TURN_S):
+                self._take(finished.token, finished.result)
+            found.seconds = time.monotonic() - started
+            found.stopped = self.stop()
+        self._drain()
+        if found.stopped:  # runs that only waited for one below them
+            for seed in sorted(self.results):
+                if self.lowest_failure is None or seed <= self.lowest_failure:
+                    self._count(seed)
+        found.groups = sorted(self.groups.values(), key=lambda group: group.seed)
+        for group in found.groups[:MAX_GROUPS]:
+            if self.stop():
+                found.stopped = True
+                break
+            group.verdict = confirm(self.session, group.plan, group.result)
+        found.seconds = time.monotonic() - started
+        return found
+
+    def _submit(self) -> None:
+        last = None if self.search.runs is None else self.search.first_seed + self.search.runs
+        while self.session.image.free:
+            if self.lowest_failure is not None and not self.search.keep_going:
+                return
+            if self.next_seed > MAX_SEED or (last is not None and self.next_seed >= last):
+                return
+            self.plans[self.next_seed] = plan = self._plan(self.next_seed)
+            self.session.submit(self.next_seed, plan)
+            self.next_seed += 1
+
+    def _plan(self, seed: int) -> Plan:
+        if self.search.plan is not None:
+            return msgspec.structs.replace(self.search.plan, seed=seed, choices=None)
+        return plan_for(seed, self.session.settings.families, self.session.epoch_s, self.session.hosts)
+
+    def _take(self, seed: int, result: RunResult) -> None:
+        """A run has ended: count it and all above it that only waited for it."""
+        self.results[seed] = result
+        if result.failure is not None and not self.search.keep_going:
+            if self.lowest_failure is None or seed < self.lowest_failure:
+                self.lowest_failure = seed
+            for token in self.session.image.running:
+                if token > self.lowest_failure:
+                    self.session.image.abandon(token)
+        while self.next_count in self.results and (
+            self.lowest_failure is None or self.next_count <= self.lowest_failure
+        ):
+            self._count(self.next_count)
+            self.next_count += 1
+            self.progress(self.found)
+
+    def _count(self, seed: int) -> None:
+        result, plan = self.results.pop(seed), self.plans.pop(seed)
+        found = self.found
+        found.runs += 1
+        found.outcomes[result.failure.kind if result.failure else "ok"] += 1
+        for note in result.notes:
+            found.notes[note] = found.notes.get(note, 0) + 1
+        if result.failure is None:
+            return
+        key = cause(result)
+        if key in self.groups:
+            self.groups[key].count += 1
+        else:
+            self.groups[key] = Group(seed, plan, result)
+
+    def _drain(self) -> None:
+        """Nothing may be under way when failures are confirmed."""
+        for token in self.session.image.running:
+            self.session.image.abandon(token)
+        while self.session.image.running:
+            self.session.wait(_TURN_S)
+
+
+def cause(result: RunResult) -> tuple[str, ...]:
+    """What failures with one cause share: kind, type of the error, and the user's line."""
+    record = result.failure
+    assert record is not None, "no failure"
+    return (record.kind, record.error.partition(":")[0], record.where)
+
+
+def families_without_effect(families: Sequence[str], session: Session) -> list[str]:
+    """Families that were asked for and mean nothing for this target, as far as that is known without a run."""
+    from wavetank.campaign.plans import applicable
+
+    usable = applicable(families, session.hosts)
+    return [name for name in families if name not in usable]
