@@ -14,6 +14,7 @@ import operator
 import os
 import sys
 import time as real_time
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -45,6 +46,7 @@ _real_ctime = real_time.ctime
 _real_asctime = real_time.asctime
 _real_strftime = real_time.strftime
 _real_getres = real_time.clock_getres
+_real_gettime = real_time.clock_gettime
 _real_clock_info = real_time.get_clock_info
 
 
@@ -104,7 +106,7 @@ class _Clocks:
         return self.clock_gettime_ns(clk_id) / 1e9
 
     def clock_gettime_ns(self, clk_id: int, /) -> int:
-        clock = _clock_id(clk_id)
+        clock = _clock_id(clk_id, _real_gettime)
         if clock in _WALL:
             return wall_ns()
         if clock in _STEADY:
@@ -114,7 +116,7 @@ class _Clocks:
         raise error(errno.EINVAL)
 
     def clock_getres(self, clk_id: int, /) -> float:
-        clock = _clock_id(clk_id)
+        clock = _clock_id(clk_id, _real_getres)
         if clock in _COARSE:
             return _COARSE_NS / 1e9
         if clock in _WALL or clock in _STEADY or clock in _CPU:
@@ -123,7 +125,7 @@ class _Clocks:
 
     def clock_settime(self, clk_id: int, time: float, /) -> None:
         """Refused as for every user without CAP_SYS_TIME: `ClockJump` and `ClockSkew` set a host's clock."""
-        raise error(errno.EPERM if _clock_id(clk_id) == _REALTIME else errno.EINVAL)
+        raise error(errno.EPERM if _clock_id(clk_id, _real_gettime) == _REALTIME else errno.EINVAL)
 
     def clock_settime_ns(self, clk_id: int, time: int, /) -> None:
         self.clock_settime(clk_id, operator.index(time))
@@ -191,9 +193,9 @@ _CLOCK_INFO: Final = {
 }
 
 
-def _clock_id(given: Any) -> int:
+def _clock_id(given: Any, refuse: Callable[[Any], object]) -> int:
     if not hasattr(given, "__index__"):
-        _real_getres(given)  # which refuses it, in the words of this version
+        refuse(given)  # the real call, which does so in the words of this version
     return operator.index(given)
 
 
