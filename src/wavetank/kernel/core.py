@@ -77,8 +77,27 @@ class Thread:
     """One simulated thread: a greenlet of a process, and what the interpreter keeps for it while it does not run."""
 
     __slots__ = (
-        "body", "daemon", "deadline", "exclusive", "finished", "framework", "greenlet", "held", "hooks", "ident", "local",
-        "name", "number", "origin", "parked", "process", "reason", "signal_mask", "timer_at", "wake_value", "waits",
+        "body",
+        "daemon",
+        "deadline",
+        "exclusive",
+        "finished",
+        "framework",
+        "greenlet",
+        "held",
+        "hooks",
+        "ident",
+        "local",
+        "name",
+        "number",
+        "origin",
+        "parked",
+        "process",
+        "reason",
+        "signal_mask",
+        "timer_at",
+        "waits",
+        "wake_value",
     )  # fmt: skip
 
     def __init__(self, process: Process, name: str, number: int, ident: int) -> None:
@@ -127,7 +146,7 @@ class Kernel:
         self.root = getcurrent()
         self.stopped: Any = None
         self.running: Thread = None  # type: ignore[assignment]  # set by `adopt` before anything runs
-        self.process: Process = None  # type: ignore[assignment]
+        self.process: Process = None  # type: ignore[assignment]  # that of `running`
         self.fds: dict[int, Any] = {}
         self.next_ident = 0x7000_0000
         self.scheduling: Stream | None = None  # set while a `Scheduling` fault is active
@@ -135,6 +154,8 @@ class Kernel:
         self.frozen: list[Thread] = []  # parked for ever: kept, so that their `finally` blocks never run
         self.in_soft = False
         self.idle_ns = 0  # the time that was skipped because all threads waited
+        self.limit = FAR  # the world is stopped at this virtual time
+        self.after_step: Callable[[], object] | None = None  # called whenever the running thread gives way
 
     # ---- events
 
@@ -197,6 +218,8 @@ class Kernel:
 
     def look_around(self) -> None:
         """Let what is due happen: events, signal handlers, the end of the time slice."""
+        if self.now >= self.limit:
+            self.stop("limit")
         if self.heap and self.heap[0][0] <= self.now:
             self.run_due()
         running = self.running
@@ -204,16 +227,18 @@ class Kernel:
             self.stand_down()
         if running.process.pending and not self.in_soft:
             running.process.deliver_signals(running)
-        if self.ready and not self.in_soft:
-            if self.now >= self.slice_end:
-                self.give_way()
-            elif self.scheduling is not None and self.scheduling.draw(self.scheduling_rate, 2):
-                self.give_way()
+        if self.ready and not self.in_soft and (self.now >= self.slice_end or self._out_of_turn()):
+            self.give_way()
         self.refresh_attention()
+
+    def _out_of_turn(self) -> bool:
+        return self.scheduling is not None and bool(self.scheduling.draw(self.scheduling_rate, 2))
 
     def refresh_attention(self) -> None:
         """Recompute the time at which the next system call must look around."""
-        attention = self.heap[0][0] if self.heap else FAR
+        attention = self.heap[0][0] if self.heap else self.limit
+        if attention > self.limit:
+            attention = self.limit
         if self.ready and self.slice_end < attention:
             attention = self.slice_end
         if self.scheduling is not None or self.running.process.pending:
@@ -341,9 +366,10 @@ class Kernel:
                 if not thread.held:
                     return thread
                 thread.process.hold(thread)
-            if not heap:
-                self.stop("idle")
-            when = heap[0][0]
+            when = heap[0][0] if heap else FAR
+            if when > self.limit or not heap:
+                self.stop("limit" if heap else "idle")
+                return self.running  # on the root greenlet `stop` comes back
             if when > self.now:
                 self.idle_ns += when - self.now
                 self.now = when
@@ -351,6 +377,8 @@ class Kernel:
 
     def _run_next(self) -> None:
         me = self.running
+        if self.after_step is not None:
+            self.after_step()
         thread = self._next()
         self.slice_end = self.now + SLICE_NS
         if thread is not me:
@@ -380,8 +408,9 @@ class Kernel:
         self.recorder.switch(self.now, new.number)
 
     def _enter_process(self, process: Process) -> None:
-        if self.process is not None:
-            self.process.leave()
+        left: Process | None = self.process
+        if left is not None:
+            left.leave()
         self.process = process
         self.fds = process.fds
         process.enter()
@@ -393,6 +422,8 @@ class Kernel:
         assert getcurrent() is self.root, "the kernel runs on the root greenlet only"
         while self.stopped is None:
             me = self.running
+            if self.after_step is not None:
+                self.after_step()
             thread = self._next()
             if self.stopped is not None:
                 break

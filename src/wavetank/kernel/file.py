@@ -134,7 +134,7 @@ class Waiting:
 
 
 def deadline_in(seconds: float | None) -> int:
-    """The virtual time `seconds` from now, or FAR for None. Rounded up to the nanosecond, as CPython rounds timeouts."""
+    """The virtual time `seconds` from now, rounded up to the nanosecond as CPython rounds timeouts; FAR for None."""
     if seconds is None:
         return FAR
     return core.K.now - int(-seconds * 1_000_000_000 // 1)

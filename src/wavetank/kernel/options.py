@@ -2,7 +2,8 @@
 
 Owns `getsockopt` and `setsockopt` as Python offers them: ints or bytes, sizes, errnos. An option that acts belongs to
 its protocol (`Endpoint.get_option`, `set_option`), which is asked first. An option that Linux knows and the simulator
-does not is refused by name; one that Linux does not know gives ENOPROTOOPT (socket(7), ip(7), ipv6(7), net/core/sock.c).
+does not is refused by name; one that Linux does not know gives ENOPROTOOPT. Sources: socket(7), ip(7), ipv6(7),
+net/core/sock.c.
 """
 
 from __future__ import annotations
@@ -22,7 +23,23 @@ SO_RCVLOWAT, SO_SNDLOWAT, SO_RCVTIMEO, SO_SNDTIMEO, SO_BINDTODEVICE = 18, 19, 20
 SO_TIMESTAMP, SO_ACCEPTCONN, SO_MARK, SO_PROTOCOL, SO_DOMAIN, SO_RXQ_OVFL = 29, 30, 36, 38, 39, 40
 SO_INCOMING_CPU, SO_ZEROCOPY = 49, 60
 
-#: Remembered, without effect on what programs can see here: value as made.
+#: Remembered, without effect on what programs can see here: the values of a new socket.
+_IP: Final[dict[int, int | bytes]] = {
+    1: 0,  # IP_TOS
+    2: 64,  # IP_TTL
+    3: 0,  # IP_HDRINCL
+    4: b"",  # IP_OPTIONS
+    6: 0,  # IP_RECVOPTS
+    8: 0,  # IP_PKTINFO
+    10: 1,  # IP_MTU_DISCOVER
+    11: 0,  # IP_RECVERR
+    12: 0,  # IP_RECVTTL
+    13: 0,  # IP_RECVTOS
+    15: 0,  # IP_FREEBIND
+    19: 0,  # IP_TRANSPARENT
+    20: 0,  # IP_RECVORIGDSTADDR
+    24: 0,  # IP_BIND_ADDRESS_NO_PORT
+}
 _REMEMBERED: Final[dict[tuple[int, int], int | bytes]] = {
     (SOL_SOCKET, SO_DEBUG): 0,
     (SOL_SOCKET, SO_DONTROUTE): 0,
@@ -49,25 +66,7 @@ _REMEMBERED: Final[dict[tuple[int, int], int | bytes]] = {
     (SOL_SOCKET, SO_RCVBUF): 212_992,  # net.core.rmem_default
     (SOL_SOCKET, 32): 212_992,  # SO_SNDBUFFORCE
     (SOL_SOCKET, 33): 212_992,  # SO_RCVBUFFORCE
-    **{
-        (IPPROTO_IP, name): value
-        for name, value in {
-            1: 0,  # IP_TOS
-            2: 64,  # IP_TTL
-            3: 0,  # IP_HDRINCL
-            4: b"",  # IP_OPTIONS
-            6: 0,  # IP_RECVOPTS
-            8: 0,  # IP_PKTINFO
-            10: 1,  # IP_MTU_DISCOVER
-            11: 0,  # IP_RECVERR
-            12: 0,  # IP_RECVTTL
-            13: 0,  # IP_RECVTOS
-            15: 0,  # IP_FREEBIND
-            19: 0,  # IP_TRANSPARENT
-            20: 0,  # IP_RECVORIGDSTADDR
-            24: 0,  # IP_BIND_ADDRESS_NO_PORT
-        }.items()
-    },
+    **{(IPPROTO_IP, name): value for name, value in _IP.items()},
     **{
         (IPPROTO_IPV6, name): value
         for name, value in {

@@ -1,4 +1,4 @@
-"""A simulated process: its descriptors, identity, output and signals, and the module state that Linux would give it alone.
+"""A simulated process: descriptors, identity, signals, and the module state that Linux would give it alone.
 
 Owns the descriptor table and the life of one program on a host: start, end, kill. All simulated processes share one
 interpreter, so what real processes have for themselves in modules (`sys.argv`, `threading`'s table of threads) is
@@ -7,6 +7,7 @@ exchanged when another process takes over; see `own_state`.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 from collections.abc import Callable
 from heapq import heappop, heappush
@@ -119,7 +120,7 @@ class Process:
             self.state[key] = namespace.get(name)
 
     def enter(self) -> None:
-        """This process takes over: put its own state in place."""
+        """Put this process's own state in place: it takes over."""
         for value, (namespace, name) in zip(self.state.values(), self.own_state, strict=True):
             namespace[name] = value
 
@@ -197,10 +198,9 @@ class Process:
     def _write_wakeup(self, number: int) -> None:
         file = self.fds.get(self.wakeup_fd)
         if file is not None:
-            try:
+            # A full wake-up pipe is not an error: the reader has enough to read (PySignal_SetWakeupFd).
+            with contextlib.suppress(OSError):
                 file.write(bytes([number]))
-            except OSError:
-                pass  # a full wake-up pipe is not an error: the reader has enough to read (PySignal_SetWakeupFd)
 
     def deliver_signals(self, thread: Thread) -> None:
         """Run the handlers of pending signals, if `thread` is the one that does (CPython: the main thread)."""

@@ -114,11 +114,10 @@ def _deadline(timeout: float | None, unit: float, *, round_up_ms: bool) -> int:
     """The deadline (ns) of a timeout given in `unit` seconds; FAR for none, -1 for "do not wait"."""
     if timeout is None:
         return FAR
-    if not isinstance(timeout, (int, float)):
-        if not hasattr(timeout, "__index__") and not hasattr(timeout, "__float__"):
-            raise TypeError("timeout must be a real number or None")
-        timeout = float(timeout)
-    seconds = timeout * unit
+    try:
+        seconds = float(timeout) * unit
+    except TypeError:
+        raise TypeError("timeout must be a real number or None") from None
     if math.isnan(seconds):
         raise ValueError("Invalid value NaN (not a number)")
     if seconds < 0:
@@ -150,13 +149,15 @@ def _set_of(things: Any, mask: int, wanted: dict[int, int]) -> list[tuple[Any, i
     return pairs
 
 
-def select(rlist: Any, wlist: Any, xlist: Any, timeout: float | None = None, /) -> tuple[list[Any], list[Any], list[Any]]:
+def select(
+    rlist: Any, wlist: Any, xlist: Any, timeout: float | None = None, /
+) -> tuple[list[Any], list[Any], list[Any]]:
     """`select.select`."""
     kernel = core.K
     kernel.tick()
-    if timeout is not None and isinstance(timeout, (int, float)) and timeout < 0:
-        raise ValueError("timeout must be non-negative")
     deadline = _deadline(timeout, 1.0, round_up_ms=False)
+    if timeout is not None and timeout < 0:
+        raise ValueError("timeout must be non-negative")
     wanted: dict[int, int] = {}
     reading = _set_of(rlist, _IN_SET, wanted)
     writing = _set_of(wlist, _OUT_SET, wanted)
@@ -370,7 +371,7 @@ class epoll:
             self._process.close(fd)
 
     def __del__(self) -> None:
-        if core.K is not None and getattr(self, "_fd", -1) >= 0 and core.K.process is self._process:
+        if getattr(self, "_fd", -1) >= 0 and core.K.process is self._process:
             self.close()
 
     def __enter__(self) -> epoll:
@@ -490,5 +491,3 @@ def install() -> None:
     module.__file__ = getattr(real, "__file__", None)
     sys.modules["select"] = module
     assert RDHUP == real.EPOLLRDHUP
-
-

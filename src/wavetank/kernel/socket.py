@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from wavetank.errors import NotSimulatedOSError
 from wavetank.kernel import core, names, options
+from wavetank.kernel.arguments import bytes_of, size_into, timeout_ns
 from wavetank.kernel.core import FAR
 from wavetank.kernel.endpoint import (
     AF_INET,
@@ -30,7 +31,7 @@ from wavetank.kernel.endpoint import (
     Endpoint,
     Message,
 )
-from wavetank.kernel.file import READABLE, WRITABLE, Waiting, error
+from wavetank.kernel.file import READABLE, WRITABLE, File, Waiting, error
 from wavetank.kernel.process import FIRST_FD
 from wavetank.kernel.tcp.connection import Tcp
 from wavetank.kernel.udp import Udp
@@ -64,25 +65,19 @@ def _make(family: int, type_: int, proto: int) -> Endpoint:
         return Unix(stack, SOCK_DGRAM if kind == real.SOCK_RAW else kind)
     for name in ("AF_PACKET", "AF_NETLINK", "AF_VSOCK", "AF_BLUETOOTH", "AF_CAN", "AF_ALG", "AF_TIPC", "AF_QIPCRTR"):
         if family == getattr(real, name, -1):
-            raise NotSimulatedOSError(f"socket.{name}", "this address family is not simulated", errno=errno.EAFNOSUPPORT)
+            raise NotSimulatedOSError(
+                f"socket.{name}", "this address family is not simulated", errno=errno.EAFNOSUPPORT
+            )
     raise error(errno.EAFNOSUPPORT)
 
 
-def _timeout_ns(value: Any) -> int | None:
-    """The timeout of `settimeout` in ns: None blocks, 0 does not."""
-    if value is None:
-        return None
-    if not isinstance(value, (int, float)):
-        if not hasattr(value, "__float__") and not hasattr(value, "__index__"):
-            raise TypeError(f"'{type(value).__name__}' object cannot be interpreted as an integer")
-        value = float(value)
-    if value != value:
-        raise ValueError("Invalid value NaN (not a number)")
-    if value < 0:
-        raise ValueError("Timeout value out of range")
-    if value > 9223372036.0:
-        raise OverflowError("timestamp too large to convert to C _PyTime_t")
-    return -int(-value * 1_000_000_000 // 1)  # rounded up: _PyTime_ROUND_TIMEOUT
+def _endpoint(file: File | None) -> Endpoint:
+    """The socket behind a descriptor; EBADF, ENOTSOCK."""
+    if file is None:
+        raise error(errno.EBADF)
+    if not isinstance(file, Endpoint):
+        raise error(errno.ENOTSOCK)
+    return file
 
 
 class socket:
@@ -113,7 +108,7 @@ class socket:
         if type != -1 and fileno is None and type & real.SOCK_NONBLOCK:
             self._timeout = 0
         elif _default_timeout is not None:
-            self._timeout = _timeout_ns(_default_timeout)
+            self._timeout = timeout_ns(_default_timeout)
             self._set_mode()
 
     def _adopt(self, family: int, type: int, proto: int, fileno: Any) -> None:
@@ -123,11 +118,7 @@ class socket:
             raise TypeError(f"'{fileno.__class__.__name__}' object cannot be interpreted as an integer")
         if fileno < 0:
             raise ValueError("negative file descriptor")
-        file = self._process.fds.get(fileno)
-        if file is None:
-            raise error(errno.EBADF)
-        if not isinstance(file, Endpoint):
-            raise error(errno.ENOTSOCK)
+        file = _endpoint(self._process.fds.get(fileno))
         self._fd = fileno
         self.family = file.family if family == -1 else family
         self.type = file.type if type == -1 else type & ~_MODIFIERS
@@ -136,12 +127,7 @@ class socket:
     # ---- descriptor
 
     def _file(self) -> Endpoint:
-        file = core.K.fds.get(self._fd)
-        if file is None:
-            raise error(errno.EBADF)
-        if not isinstance(file, Endpoint):
-            raise error(errno.ENOTSOCK)
-        return file
+        return _endpoint(core.K.fds.get(self._fd))
 
     def _start(self) -> Endpoint:
         """Every call: pay for it, and find the file."""
@@ -189,7 +175,7 @@ class socket:
 
     def settimeout(self, timeout: float | None, /) -> None:
         """Set the timeout in seconds."""
-        self._timeout = _timeout_ns(timeout)
+        self._timeout = timeout_ns(timeout)
         self._set_mode()
 
     def setblocking(self, flag: Any, /) -> None:
@@ -277,7 +263,7 @@ class socket:
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
         """Receive into a buffer."""
         view = memoryview(buffer).cast("B")
-        size = _size_into(view, nbytes, "recv_into")
+        size = size_into(view, nbytes, "recv_into")
         if not size:
             return 0
         data = self.recv(size, flags)
@@ -307,7 +293,7 @@ class socket:
     def recvfrom_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> tuple[int, Any]:
         """Receive a datagram into a buffer."""
         view = memoryview(buffer).cast("B")
-        size = _size_into(view, nbytes, "recvfrom_into")
+        size = size_into(view, nbytes, "recvfrom_into")
         data, _, _, address = self._receive_message(size, flags, 0, "recvfrom_into()")
         view[: len(data)] = data
         return len(data), address
@@ -342,7 +328,7 @@ class socket:
         if file is None:
             raise error(errno.EBADF)
         if type(data) is not bytes:
-            data = _bytes_of(data)
+            data = bytes_of(data)
         sent: int | None = file.send(data, flags)
         if sent is None or (sent < len(data) and self._timeout is None):
             sent = self._send_waiting(data, flags, sent or 0)
@@ -375,7 +361,7 @@ class socket:
     def sendall(self, data: Any, flags: int = 0, /) -> None:
         """Send everything, or raise."""
         file = self._start()
-        view = memoryview(_bytes_of(data))
+        view = memoryview(bytes_of(data))
         deadline = self._deadline(file, flags)
         sent, size = 0, len(view)
         kernel = core.K
@@ -395,7 +381,7 @@ class socket:
         if not 1 <= len(arguments) <= 2:
             raise TypeError(f"sendto() takes 2 or 3 arguments ({len(arguments) + 1} given)")
         flags, address = arguments if len(arguments) == 2 else (0, arguments[0])
-        return self._send_message(_bytes_of(data), address, int(flags), [], "sendto()")
+        return self._send_message(bytes_of(data), address, int(flags), [], "sendto()")
 
     def sendmsg(self, buffers: Any, ancdata: Any = (), flags: int = 0, address: Any = None, /) -> int:
         """Send several buffers as one, with ancillary data."""
@@ -521,25 +507,6 @@ def _connected(file: Endpoint) -> int:
     return number
 
 
-def _bytes_of(data: Any) -> Any:
-    """A buffer as flat bytes, with CPython's TypeError for anything else."""
-    if isinstance(data, str) or not isinstance(data, (bytes, bytearray)):
-        try:
-            view = memoryview(data)
-        except TypeError:
-            raise TypeError(f"a bytes-like object is required, not '{type(data).__name__}'") from None
-        return view.cast("B") if view.c_contiguous else view.tobytes()
-    return data
-
-
-def _size_into(view: memoryview, nbytes: int, call: str) -> int:
-    if nbytes < 0:
-        raise ValueError(f"negative buffersize in {call}")
-    if nbytes > len(view):
-        raise ValueError("buffer too small for requested bytes")
-    return nbytes or len(view)
-
-
 # ---- module functions
 
 
@@ -583,7 +550,7 @@ def getdefaulttimeout() -> float | None:
 def setdefaulttimeout(timeout: float | None, /) -> None:
     """Set the timeout of new sockets."""
     global _default_timeout
-    ns = _timeout_ns(timeout)
+    ns = timeout_ns(timeout)
     _default_timeout = None if ns is None else ns / 1e9
 
 

@@ -132,7 +132,7 @@ class Stack:
 
     def on_link(self, address: str) -> bool:
         """Whether `address` would be on the link of this host: nobody answers there, rather than no route."""
-        return address.startswith("10.0.") or address.startswith("fd00::")
+        return address.startswith(("10.0.", "fd00::"))
 
     def source_address(self, address: str) -> str:
         """The address of this host from which packets to `address` leave."""
@@ -145,6 +145,19 @@ class Stack:
 
     def is_own(self, address: str) -> bool:
         """Whether packets to `address` stay on this host."""
-        return (
-            is_loopback(address) or address in self.node.addresses or address in ("0.0.0.0", "::")
-        )
+        return is_loopback(address) or address in self.node.addresses or address in ("0.0.0.0", "::")
+
+    def lose_power(self) -> None:
+        """Forget everything, silently: what still arrives for a connection finds none."""
+        for endpoint in [*self.connections.values(), *self._sockets()]:
+            vanish = getattr(endpoint, "vanish", None)
+            if vanish is not None:
+                vanish()
+        self.tcp = Ports()
+        self.udp = Ports()
+        for table in (self.connections, self.listeners, self.abstract, self.unix_files):
+            table.clear()
+        self.processes.clear()
+
+    def _sockets(self) -> list[Any]:
+        return [file for process in self.processes for _, file in sorted(process.fds.items())]

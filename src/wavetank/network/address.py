@@ -22,7 +22,7 @@ def host_addresses(number: int) -> tuple[str, str]:
 @lru_cache(maxsize=4096)
 def is_loopback(address: str) -> bool:
     """127.0.0.0/8, ::1, and the IPv4 ones written as IPv6."""
-    return address.startswith("127.") or address == "::1" or address.startswith("::ffff:127.")
+    return address.startswith(("127.", "::ffff:127.")) or address == "::1"
 
 
 @lru_cache(maxsize=4096)

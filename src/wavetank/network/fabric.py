@@ -99,9 +99,7 @@ class Fabric:
     ) -> Path:
         """A path for one direction of one connection."""
         link = self.link(sender.host, receiver.host)
-        path = Path(
-            self.clock, link, sender, receiver, ordinal, deliver, split, self.streams, self.on_drop, allowance
-        )
+        path = Path(self.clock, link, sender, receiver, ordinal, deliver, split, self.streams, self.on_drop, allowance)
         self._paths.add(path)
         self._configure(path)
         return path

@@ -106,9 +106,32 @@ class Path:
     """One flow over a link. `configure` is called again whenever a fault begins or ends."""
 
     __slots__ = (
-        "allowance", "bandwidth", "busy_until", "calm", "clock", "cut_rate", "deliver", "dropped", "jitter_steps", "key",
-        "last_arrival", "latency_ns", "link", "loss_rate", "losses", "max_piece", "ordinal", "read_until", "reader_rate",
-        "receive_limit", "receiver", "send_limit", "sender", "split", "streams", "__weakref__",
+        "__weakref__",
+        "allowance",
+        "bandwidth",
+        "busy_until",
+        "calm",
+        "clock",
+        "cut_rate",
+        "deliver",
+        "dropped",
+        "jitter_steps",
+        "key",
+        "last_arrival",
+        "latency_ns",
+        "link",
+        "loss_rate",
+        "losses",
+        "max_piece",
+        "ordinal",
+        "read_until",
+        "reader_rate",
+        "receive_limit",
+        "receiver",
+        "send_limit",
+        "sender",
+        "split",
+        "streams",
     )  # fmt: skip
 
     def __init__(
@@ -149,7 +172,12 @@ class Path:
     def settle(self) -> None:
         """The settings are new: see whether this path is a calm loopback."""
         self.calm = not (
-            self.latency_ns or self.jitter_steps or self.bandwidth or self.loss_rate or self.max_piece or self.link.blocked
+            self.latency_ns
+            or self.jitter_steps
+            or self.bandwidth
+            or self.loss_rate
+            or self.max_piece
+            or self.link.blocked
         )
         if self.max_piece and not self.cut_rate:
             style = self.streams("style", self.key).draw(1 << 15, len(CUT_RATES))

@@ -11,51 +11,40 @@ import errno
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from wavetank.errors import OutsideWorld
 from wavetank.kernel import core
 from wavetank.kernel.core import FAR
 from wavetank.kernel.endpoint import MSG_MORE, MSG_OOB, MSG_PEEK, MSG_TRUNC, SHUT_RD, SHUT_RDWR, Endpoint, Message
 from wavetank.kernel.file import ERR, HUP, IN, OUT, RDHUP, RDNORM, READABLE, WRITABLE, WRNORM, error
 from wavetank.kernel.inet import display, parse_address
+from wavetank.kernel.tcp import handshake, options, output, timers
 from wavetank.kernel.tcp import input as tcp_input
-from wavetank.kernel.tcp import options, output, timers
+from wavetank.kernel.tcp.resting import Resting
 from wavetank.kernel.tcp.state import (
-    ACK,
-    BURST,
     CAN_SEND,
     CLOSE,
-    CLOSE_WAIT,
     ESTABLISHED,
-    INITIAL_WINDOW_SEGMENTS,
     KEEP_COUNT,
     KEEP_IDLE_S,
     KEEP_INTERVAL_S,
     LISTEN,
     MSS_ETHERNET,
-    MSS_LOOPBACK,
-    NO_NEIGHBOUR_NS,
     QUICK_ACKS,
     RECEIVE_BUFFER,
     RTO_MIN,
     SEND_BUFFER,
-    SEND_BUFFER_ETHERNET,
-    SEND_BUFFER_LOOPBACK,
-    SOMAXCONN,
-    SYN,
     SYN_RECV,
     SYN_SENT,
     TIME_WAIT_NS,
     Segment,
     State,
 )
-from wavetank.kernel.tcp.wire import End, Key, Wire
+from wavetank.kernel.tcp.wire import End, Key
 from wavetank.network.address import is_multicast, unmapped
 from wavetank.network.link import Path
 from wavetank.trace.schema import Kind
 
 if TYPE_CHECKING:
     from wavetank.kernel.stack import Stack
-    from wavetank.network.fabric import Node
 
 _SEND, _RECEIVE = int(Kind.SEND), int(Kind.RECEIVE)
 
@@ -64,16 +53,17 @@ class Tcp(Endpoint):
     """A TCP socket in any state."""
 
     __slots__ = (
-        "ack_by", "ack_entry", "ack_owed", "acked", "advertised", "back", "backlog", "bound", "congestion_window", "cork",
-        "cork_armed", "duplicates", "early", "end_seen", "fin_received", "fin_sent", "fin_wanted", "heard_at", "interactive",
-        "keep_armed", "keep_count", "keep_idle", "keep_interval", "keep_probes", "keepalive", "key", "largest_edge_seen",
-        "last_progress", "last_small", "linger", "listener", "local_ip", "local_port", "mss", "no_delay", "no_space", "orphan",
-        "path", "payload", "peer_edge", "queue", "queued", "quick_ack", "quick_left", "read_since", "receive_fixed",
-        "receive_limit", "received_at", "received_next", "recover_to", "remote_ip", "remote_port", "retransmit_by",
-        "retransmit_entry", "retries", "reuse_address", "reuse_port", "round_trip_resume", "round_trip_sent",
-        "round_trip_seq", "segment_size", "send_fixed", "send_limit", "sent_next", "shut_read", "slow_start_threshold",
-        "smoothed", "state", "syn_limit", "syn_sent_at", "syn_tries", "timeout", "unacked", "under_way", "unread",
-        "unread_parts", "unsent", "unsent_size", "user_timeout", "v6_only", "variance", "withheld",
+        "ack_by", "ack_entry", "ack_owed", "acked", "advertised", "back", "backlog", "bound", "congestion_window",
+        "cork", "cork_armed", "duplicates", "early", "end_seen", "fin_received", "fin_sent", "fin_wanted",
+        "heard_at", "interactive", "keep_armed", "keep_count", "keep_idle", "keep_interval", "keep_probes",
+        "keepalive", "key", "largest_edge_seen", "last_progress", "last_small", "linger", "listener", "local_ip",
+        "local_port", "mss", "no_delay", "no_space", "orphan", "path", "payload", "peer_edge", "queue", "queued",
+        "quick_ack", "quick_left", "read_since", "receive_fixed", "receive_limit", "received_at", "received_next",
+        "recover_to", "remote_ip", "remote_port", "retransmit_by", "retransmit_entry", "retries", "reuse_address",
+        "reuse_port", "round_trip_resume", "round_trip_sent", "round_trip_seq", "segment_size", "send_fixed",
+        "send_limit", "sent_next", "shut_read", "slow_start_threshold", "smoothed", "state", "syn_limit",
+        "syn_sent_at", "syn_tries", "timeout", "unacked", "under_way", "unread", "unread_parts", "unsent",
+        "unsent_size", "user_timeout", "v6_only", "variance", "withheld",
     )  # fmt: skip
 
     def __init__(self, stack: Stack, family: int, protocol: int = 6) -> None:
@@ -153,14 +143,16 @@ class Tcp(Endpoint):
         except OSError:
             self.local_ip = previous
             raise
-        self._take_port(port)
+        self.take_port(port)
 
-    def _take_port(self, port: int) -> None:
+    def take_port(self, port: int) -> None:
+        """Hold the local port from now on."""
         self.local_port = port
         self.bound = True
         self.stack.tcp.add(port, self)
 
-    def _drop_port(self) -> None:
+    def drop_port(self) -> None:
+        """Give the local port back."""
         if self.bound:
             self.bound = False
             self.stack.tcp.remove(self.local_port, self)
@@ -175,55 +167,19 @@ class Tcp(Endpoint):
             raise error(errno.ENOTCONN)
         return display(self.family, self.remote_ip, self.remote_port)
 
-    # ---- listening
+    # ---- opening (see `handshake`)
 
     def listen(self, backlog: int) -> None:
         """`listen(2)`."""
-        if self.state not in (CLOSE, LISTEN) or self.under_way:
-            raise error(errno.EINVAL)
-        if not self.bound:
-            self._take_port(self.stack.tcp.free_for_bind(self))
-        self.backlog = min(max(backlog, 0), SOMAXCONN)
-        if self.state is CLOSE:
-            self.stack.tcp.check_listen(self.local_port, self)
-            self.state = LISTEN
-            self.stack.listeners.setdefault(self.local_port, []).append(self)
+        handshake.listen(self, backlog)
 
     def syn_arrived(self, segment: Segment, end: End) -> None:
-        """A SYN for this listener: answer it, unless the accept queue is full."""
-        if len(self.queue) > self.backlog:
-            return
-        child = Tcp(self.stack, self.family, self.protocol)
-        options.inherit(child, self)
-        child.listener = self
-        child.local_ip, child.local_port, child.remote_ip, child.remote_port = end.key
-        child._join(end.back, end.arriving, end.key)
-        child.state = SYN_RECV
-        child.received_next = segment[1] + 1
-        child.peer_edge = child.largest_edge_seen = segment[3]
-        child.path.transmit((SYN | ACK, 0, child.received_next, child.window_edge(), b""), 0)
-        timers.arm_syn(child)
-
-    def child_established(self, child: Tcp) -> bool:
-        """A handshake is complete: True if the accept queue takes it."""
-        if self.state is not LISTEN or len(self.queue) > self.backlog:
-            return False
-        self.queue.append(child)
-        return True
+        """A SYN for this listener."""
+        handshake.syn_arrived(self, segment, end)
 
     def accept(self) -> tuple[Endpoint, Any] | None:
         """`accept(2)`."""
-        if self.state is not LISTEN:
-            raise error(errno.EINVAL)
-        if not self.queue:
-            return None
-        child = self.queue.popleft()
-        child.listener = None
-        kernel = core.K
-        kernel.recorder.event(kernel.now, Kind.ACCEPT, child.number, 0)
-        return child, display(child.family, child.remote_ip, child.remote_port)
-
-    # ---- connecting
+        return handshake.accept(self)
 
     def connecting(self) -> bool:
         """Whether a handshake is under way."""
@@ -231,90 +187,13 @@ class Tcp(Endpoint):
 
     def connect(self, address: Any) -> bool:
         """`connect(2)`: False while under way; then see `connecting` and `pending_error`."""
-        if self.under_way:
-            if self.connecting():
-                raise error(errno.EALREADY)
-            self.under_way = False
-            if self.state is CLOSE:
-                raise error(self.take_error() or errno.ECONNABORTED)
-            return True
-        if address is None:  # AF_UNSPEC
-            self._disconnect()
-            return True
-        ip, port = parse_address(self.family, address, "connect")
-        if self.state is not CLOSE:
-            raise error(errno.EISCONN)
-        if port == 0:
-            port = 0  # Linux sends the SYN; nothing listens on port 0
-        node, source = self._route(ip)
-        remote = unmapped(ip)
-        if remote in ("0.0.0.0", "::"):
-            remote = "127.0.0.1" if remote == "0.0.0.0" else "::1"
-        if self.local_ip in ("0.0.0.0", "::"):
-            self.local_ip = remote if node is not None and node is self.stack.node else source
-        local = unmapped(self.local_ip)
-        if not self.bound:
-            taken = self.stack.connections
-            self._take_port(self.stack.tcp.free_for_connect(lambda free: (local, free, remote, port) in taken))
-        self.remote_ip, self.remote_port = remote, port
-        self.under_way = True
-        self._open(node, (local, self.local_port, remote, port))
-        return False
+        return handshake.connect(self, address)
 
     def connect_reported(self) -> None:
-        """A blocking connect has told the program how it went."""
+        """The program knows how its connect went; after a failure the socket is as new (`tcp_disconnect`)."""
         self.under_way = False
-
-    def _route(self, ip: str) -> tuple[Node | None, str]:
-        """The host with this address (None: nobody there) and the source address towards it."""
-        stack = self.stack
-        plain = unmapped(ip)
-        if is_multicast(plain) or plain == "255.255.255.255":
-            raise error(errno.ENETUNREACH)
-        node = stack.fabric.find(stack.node, plain)
-        if node is None and not stack.on_link(plain):
-            raise OutsideWorld("socket.connect", plain)
-        return node, stack.source_address(plain)
-
-    def _open(self, node: Node | None, key: Key) -> None:
-        kernel = core.K
-        if key in self.stack.connections:
-            raise error(errno.EADDRNOTAVAIL)
-        self.state = SYN_SENT
-        self.syn_sent_at = self.last_progress = kernel.now
-        if node is None or node.down:
-            # On our own link nobody answers the question who has this address.
-            kernel.after(NO_NEIGHBOUR_NS, self._no_neighbour)
-            if node is None:
-                return
-        wire = Wire(self.stack, node, key)
-        self._join(wire.there, wire.back, key)
-        kernel.recorder.event(kernel.now, Kind.CONNECT, self.number, key[3])
-        self.path.transmit((SYN, 0, 0, self.window_edge(), b""), 0)
-        timers.arm_syn(self)
-
-    def _no_neighbour(self, _: None) -> None:
-        if self.state is SYN_SENT:
-            self.fail(errno.EHOSTUNREACH)
-
-    def _join(self, path: Path, back: Path, key: Key) -> None:
-        """This socket has a connection now, whose segments leave on `path` and arrive on `back`."""
-        self.path, self.back, self.key = path, back, key
-        self.stack.connections[key] = self
-        recorder = core.K.recorder
-        self.number = recorder.define_object(path.key)
-        self.payload = recorder.payload(path.key)
-        loopback = path.link.source == path.link.target
-        self.mss = MSS_LOOPBACK if loopback else MSS_ETHERNET
-        self.congestion_window = max(INITIAL_WINDOW_SEGMENTS * self.mss, BURST if loopback else 0)
-        if not self.send_fixed:
-            self.send_limit = SEND_BUFFER_LOOPBACK if loopback else SEND_BUFFER_ETHERNET
-        if path.send_limit:
-            self.send_limit = min(self.send_limit, path.send_limit)
-            self.send_fixed = True
-        if back.receive_limit:
-            self.receive_limit = min(self.receive_limit, back.receive_limit)
-            self.receive_fixed = True
+        if self.state is CLOSE:
+            self.key = None
 
     def established(self) -> None:
         """The handshake is complete."""
@@ -418,9 +297,9 @@ class Tcp(Endpoint):
         window = self.advertised - self.received_next
         open_now = self.receive_limit - self.unread
         # tcp_cleanup_rbuf: tell when the window at least doubles; silly windows are kept closed (__tcp_select_window).
-        if open_now >= 2 * window and open_now >= min(self.mss, self.receive_limit // 2):
-            output.acknowledge(self)
-        elif self.ack_owed >= 2 * self.segment_size:
+        if (
+            open_now >= 2 * window and open_now >= min(self.mss, self.receive_limit // 2)
+        ) or self.ack_owed >= 2 * self.segment_size:
             output.acknowledge(self)
 
     def _nothing_to_read(self) -> bytes | None:
@@ -428,9 +307,9 @@ class Tcp(Endpoint):
             return b""
         if self.pending_error:
             raise error(self.take_error())
-        if self.shut_read:
+        if self.shut_read or (self.state is CLOSE and self.key is not None):
             return b""
-        if self.state in (CLOSE, LISTEN) and not self.withheld:
+        if self.state in (CLOSE, LISTEN):
             raise error(errno.ENOTCONN)
         return None
 
@@ -522,10 +401,10 @@ class Tcp(Endpoint):
         """`shutdown(2)`."""
         if self.state is LISTEN:
             if how != 1:
-                self._stop_listening()
+                handshake.stop_listening(self)
             return
         if self.state is SYN_SENT:
-            self._disconnect()
+            self.disconnect()
             return
         if self.state is CLOSE:
             raise error(errno.ENOTCONN)
@@ -536,18 +415,8 @@ class Tcp(Endpoint):
             output.want_fin(self)
         self.notify(READABLE | WRITABLE | RDHUP)
 
-    def _stop_listening(self) -> None:
-        self.stack.listeners[self.local_port].remove(self)
-        self.state = CLOSE
-        self.key = ("", 0, "", 0)
-        while self.queue:
-            child = self.queue.popleft()
-            output.reset(child)
-            child.vanish()
-        self._drop_port()
-        self.notify(READABLE | WRITABLE | HUP | RDHUP)
-
-    def _disconnect(self) -> None:
+    def disconnect(self) -> None:
+        """Forget the connection: `connect` to AF_UNSPEC, or shutdown while connecting."""
         if self.state in CAN_SEND:
             output.reset(self)
         self.under_way = False
@@ -558,7 +427,7 @@ class Tcp(Endpoint):
         kernel = core.K
         kernel.recorder.event(kernel.now, Kind.CLOSE, self.number, self.unread)
         if self.state is LISTEN:
-            self._stop_listening()
+            handshake.stop_listening(self)
         elif self.state in (CLOSE, SYN_SENT):
             self.vanish()
         else:
@@ -585,7 +454,7 @@ class Tcp(Endpoint):
         if listener is not None and self in listener.queue:
             listener.queue.remove(self)
         self.state = CLOSE
-        self._drop_port()
+        self.drop_port()
         self.unsent.clear()
         self.unacked.clear()
         self.early.clear()
@@ -612,55 +481,3 @@ class Tcp(Endpoint):
         if self.path is not None:
             return f"TCP {self.path.key} ({self.state.name})"
         return f"TCP {self.stack.name}:{self.local_port} ({self.state.name})"
-
-
-class Resting:
-    """A connection in TIME_WAIT (`inet_timewait_sock`): it holds its port and answers what is late."""
-
-    __slots__ = (
-        "back", "bound", "key", "local_ip", "path", "received_next", "reuse_address", "sent_next", "stack", "state", "v6_only",
-    )  # fmt: skip
-
-    def __init__(self, tcp: Tcp, bound: bool) -> None:
-        assert tcp.key is not None
-        self.key = tcp.key
-        self.local_ip = tcp.local_ip
-        self.v6_only = tcp.v6_only
-        self.reuse_address = tcp.reuse_address
-        self.path, self.back = tcp.path, tcp.back
-        self.stack = tcp.stack
-        self.bound = bound
-        self.state = State.TIME_WAIT
-        self.received_next = tcp.received_next
-        self.sent_next = tcp.sent_next
-
-    def shares_with(self, other: Any) -> bool:
-        """SO_REUSEADDR is made for this."""
-        return bool(self.reuse_address and other.reuse_address)
-
-    @property
-    def reuse_port(self) -> bool:
-        """Never: the socket is closed."""
-        return False
-
-    def arrived(self, segment: Segment) -> None:
-        """Something late: acknowledge again what has data or FIN; a new SYN may take the connection over."""
-        flags = segment[0]
-        if flags & SYN:
-            self.leave(None)
-            end = End(self.stack, self.key)
-            end.back, end.arriving = self.path, self.back
-            listener = self.stack.tcp_listener(self.key)
-            if listener is not None:
-                listener.syn_arrived(segment, end)
-        elif segment[4] or flags & 1:
-            self.path.transmit((ACK, self.sent_next, self.received_next, self.received_next, b""), 0)
-
-    def leave(self, _: None) -> None:
-        """The minute is over."""
-        if self.stack.connections.get(self.key) is self:
-            del self.stack.connections[self.key]
-        if self.bound:
-            self.stack.tcp.remove(self.key[1], self)
-
-

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from wavetank.kernel import core
 from wavetank.kernel.core import FAR
 from wavetank.kernel.file import ERR, HUP, RDHUP, READABLE, WRITABLE
-from wavetank.kernel.tcp import output, timers
+from wavetank.kernel.tcp import handshake, output, timers
 from wavetank.kernel.tcp.state import (
     ACK,
     CAN_RECEIVE,
@@ -82,7 +82,7 @@ def arrived(tcp: Tcp, segment: Segment) -> None:
 def _in_syn_sent(tcp: Tcp, segment: Segment) -> None:
     flags, seq, ack, edge, _ = segment
     if flags & RST:
-        if flags & ACK and ack == 0:
+        if flags & ACK and ack == 1:
             tcp.fail(errno.ECONNREFUSED)
         return
     if flags & SYN and flags & ACK:
@@ -105,7 +105,7 @@ def _established_by(tcp: Tcp, ack: int) -> bool:
     if ack < 1:
         return False
     listener = tcp.listener
-    if listener is not None and not listener.child_established(tcp):
+    if listener is not None and not handshake.child_established(listener, tcp):
         return False
     tcp.acked = max(tcp.acked, 1)
     tcp.established()

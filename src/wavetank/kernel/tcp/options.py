@@ -75,8 +75,9 @@ def _get_tcp(tcp: Tcp, name: int) -> int | bytes | None:
         TCP_QUICKACK: int(not tcp.interactive),
         TCP_USER_TIMEOUT: tcp.user_timeout // 1_000_000,
     }
-    if name in known:
-        return known[name]
+    value = known.get(name)
+    if value is not None:
+        return value
     if name in _PLAIN:
         return tcp.options.get((IPPROTO_TCP, name), _PLAIN[name])
     return None

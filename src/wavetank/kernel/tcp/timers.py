@@ -1,7 +1,8 @@
 """The clocks of a connection: retransmission, window probes, delayed acknowledgement, handshake, keepalive, TIME_WAIT.
 
 Each is a deadline on the connection plus at most one entry in the event heap: an entry that fires early puts itself
-back to the deadline then in force, so that traffic never fills the heap with stale entries. Durations: net/ipv4/tcp_timer.c.
+back to the deadline then in force, so that traffic never fills the heap with stale entries. Durations:
+net/ipv4/tcp_timer.c.
 """
 
 from __future__ import annotations

@@ -1,0 +1,198 @@
+"""Opening: listening and accepting on one side, connecting on the other, and what joins a socket to its paths.
+
+Owns the road from CLOSE to ESTABLISHED. Behaviour: net/ipv4/af_inet.c (`inet_stream_connect`), tcp_ipv4.c
+(`tcp_v4_connect`), inet_connection_sock.c; `listen(n)` completes n + 1 connections and drops further SYNs.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Any
+
+from wavetank.errors import OutsideWorld
+from wavetank.kernel import core
+from wavetank.kernel.endpoint import Endpoint
+from wavetank.kernel.file import HUP, RDHUP, READABLE, WRITABLE, error
+from wavetank.kernel.inet import display, parse_address
+from wavetank.kernel.tcp import options, output, timers
+from wavetank.kernel.tcp.state import (
+    ACK,
+    BURST,
+    CLOSE,
+    INITIAL_WINDOW_SEGMENTS,
+    LISTEN,
+    MSS_ETHERNET,
+    MSS_LOOPBACK,
+    NO_NEIGHBOUR_NS,
+    SEND_BUFFER_ETHERNET,
+    SEND_BUFFER_LOOPBACK,
+    SOMAXCONN,
+    SYN,
+    SYN_RECV,
+    SYN_SENT,
+    Segment,
+)
+from wavetank.kernel.tcp.wire import End, Key, Wire
+from wavetank.network.address import is_multicast, unmapped
+from wavetank.network.link import Path
+from wavetank.trace.schema import Kind
+
+if TYPE_CHECKING:
+    from wavetank.kernel.tcp.connection import Tcp
+    from wavetank.network.fabric import Node
+
+
+# ---- listening
+
+
+def listen(tcp: Tcp, backlog: int) -> None:
+    """`listen(2)`."""
+    if tcp.state not in (CLOSE, LISTEN) or tcp.under_way:
+        raise error(errno.EINVAL)
+    if not tcp.bound:
+        tcp.take_port(tcp.stack.tcp.free_for_bind(tcp))
+    tcp.backlog = min(max(backlog, 0), SOMAXCONN)
+    if tcp.state is CLOSE:
+        tcp.stack.tcp.check_listen(tcp.local_port, tcp)
+        tcp.state = LISTEN
+        tcp.stack.listeners.setdefault(tcp.local_port, []).append(tcp)
+
+
+def syn_arrived(tcp: Tcp, segment: Segment, end: End) -> None:
+    """A SYN for this listener: answer it, unless the accept queue is full."""
+    if len(tcp.queue) > tcp.backlog:
+        return
+    child = type(tcp)(tcp.stack, tcp.family, tcp.protocol)
+    options.inherit(child, tcp)
+    child.listener = tcp
+    child.local_ip, child.local_port, child.remote_ip, child.remote_port = end.key
+    _join(child, end.back, end.arriving, end.key)
+    child.state = SYN_RECV
+    child.received_next = segment[1] + 1
+    child.peer_edge = child.largest_edge_seen = segment[3]
+    child.path.transmit((SYN | ACK, 0, child.received_next, child.window_edge(), b""), 0)
+    timers.arm_syn(child)
+
+
+def child_established(tcp: Tcp, child: Tcp) -> bool:
+    """A handshake is complete: True if the accept queue takes it."""
+    if tcp.state is not LISTEN or len(tcp.queue) > tcp.backlog:
+        return False
+    tcp.queue.append(child)
+    return True
+
+
+def accept(tcp: Tcp) -> tuple[Endpoint, Any] | None:
+    """`accept(2)`."""
+    if tcp.state is not LISTEN:
+        raise error(errno.EINVAL)
+    if not tcp.queue:
+        return None
+    child = tcp.queue.popleft()
+    child.listener = None
+    kernel = core.K
+    kernel.recorder.event(kernel.now, Kind.ACCEPT, child.number, 0)
+    return child, display(child.family, child.remote_ip, child.remote_port)
+
+
+def stop_listening(tcp: Tcp) -> None:
+    """Close a listener: those who wait to be accepted are reset (`inet_csk_listen_stop`)."""
+    tcp.stack.listeners[tcp.local_port].remove(tcp)
+    tcp.state = CLOSE
+    tcp.key = ("", 0, "", 0)
+    while tcp.queue:
+        child = tcp.queue.popleft()
+        output.reset(child)
+        child.vanish()
+    tcp.drop_port()
+    tcp.notify(READABLE | WRITABLE | HUP | RDHUP)
+
+
+# ---- connecting
+
+
+def connect(tcp: Tcp, address: Any) -> bool:
+    """`connect(2)`: False while under way; then see `connecting` and `pending_error`."""
+    if tcp.under_way:
+        if tcp.connecting():
+            raise error(errno.EALREADY)
+        failed = tcp.state is CLOSE
+        tcp.connect_reported()
+        if failed:
+            raise error(tcp.take_error() or errno.ECONNABORTED)
+        return True
+    if address is None:  # AF_UNSPEC
+        tcp.disconnect()
+        return True
+    ip, port = parse_address(tcp.family, address, "connect")
+    if tcp.state is not CLOSE:
+        raise error(errno.EISCONN)
+    node, source = _route(tcp, ip)
+    remote = unmapped(ip)
+    if remote in ("0.0.0.0", "::"):
+        remote = "127.0.0.1" if remote == "0.0.0.0" else "::1"
+    if tcp.local_ip in ("0.0.0.0", "::"):
+        tcp.local_ip = remote if node is not None and node is tcp.stack.node else source
+    local = unmapped(tcp.local_ip)
+    if not tcp.bound:
+        taken = tcp.stack.connections
+        tcp.take_port(tcp.stack.tcp.free_for_connect(lambda free: (local, free, remote, port) in taken))
+    tcp.remote_ip, tcp.remote_port = remote, port
+    tcp.under_way = True
+    _open(tcp, node, (local, tcp.local_port, remote, port))
+    return False
+
+
+def _route(tcp: Tcp, ip: str) -> tuple[Node | None, str]:
+    """The host with this address (None: nobody there) and the source address towards it."""
+    stack = tcp.stack
+    plain = unmapped(ip)
+    if is_multicast(plain) or plain == "255.255.255.255":
+        raise error(errno.ENETUNREACH)
+    node = stack.fabric.find(stack.node, plain)
+    if node is None and not stack.on_link(plain):
+        raise OutsideWorld("socket.connect", plain)
+    return node, stack.source_address(plain)
+
+
+def _open(tcp: Tcp, node: Node | None, key: Key) -> None:
+    kernel = core.K
+    if key in tcp.stack.connections:
+        raise error(errno.EADDRNOTAVAIL)
+    tcp.state = SYN_SENT
+    tcp.syn_sent_at = tcp.last_progress = kernel.now
+    if node is None or node.down:
+        # On our own link nobody answers the question who has this address.
+        kernel.after(NO_NEIGHBOUR_NS, _no_neighbour, tcp)
+        if node is None:
+            return
+    wire = Wire(tcp.stack, node, key)
+    _join(tcp, wire.there, wire.back, key)
+    kernel.recorder.event(kernel.now, Kind.CONNECT, tcp.number, key[3])
+    tcp.path.transmit((SYN, 0, 0, tcp.window_edge(), b""), 0)
+    timers.arm_syn(tcp)
+
+
+def _no_neighbour(tcp: Tcp) -> None:
+    if tcp.state is SYN_SENT:
+        tcp.fail(errno.EHOSTUNREACH)
+
+
+def _join(tcp: Tcp, path: Path, back: Path, key: Key) -> None:
+    """Give the socket its connection: segments leave on `path` and arrive on `back`."""
+    tcp.path, tcp.back, tcp.key = path, back, key
+    tcp.stack.connections[key] = tcp
+    recorder = core.K.recorder
+    tcp.number = recorder.define_object(path.key)
+    tcp.payload = recorder.payload(path.key)
+    loopback = path.link.source == path.link.target
+    tcp.mss = MSS_LOOPBACK if loopback else MSS_ETHERNET
+    tcp.congestion_window = max(INITIAL_WINDOW_SEGMENTS * tcp.mss, BURST if loopback else 0)
+    if not tcp.send_fixed:
+        tcp.send_limit = SEND_BUFFER_LOOPBACK if loopback else SEND_BUFFER_ETHERNET
+    if path.send_limit:
+        tcp.send_limit = min(tcp.send_limit, path.send_limit)
+        tcp.send_fixed = True
+    if back.receive_limit:
+        tcp.receive_limit = min(tcp.receive_limit, back.receive_limit)
+        tcp.receive_fixed = True
