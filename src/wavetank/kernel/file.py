@@ -37,11 +37,12 @@ def error(number: int) -> OSError:
 class File:
     """An open file description: what `dup` shares. Subclasses say what reading and writing mean."""
 
-    __slots__ = ("append", "closed", "kind", "nonblocking", "number", "references", "waiters", "watchers")
+    __slots__ = ("append", "closed", "inode", "kind", "nonblocking", "number", "references", "waiters", "watchers")
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self.number = 0  # in the trace
+        self.inode = 0  # as fstat(2) shows it, from the first call on
         self.references = 0
         self.nonblocking = False
         self.append = False

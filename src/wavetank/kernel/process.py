@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 FIRST_FD: Final = 1_000_000
 #: RLIMIT_NOFILE of a simulated process (soft limit that systemd and most shells give).
 OPEN_FILES: Final = 1_024
+#: Its hard limit (systemd, DefaultLimitNOFILE).
+OPEN_FILES_MOST: Final = 524_288
 #: Default actions that end a process: signal(7).
 _IGNORED_BY_DEFAULT: Final = frozenset({17, 18, 23, 28})  # SIGCHLD, SIGCONT, SIGURG, SIGWINCH
 
@@ -45,6 +47,8 @@ class Process:
         self.threads: list[Thread] = []
         self.main_thread: Thread | None = None
         self.open_files = OPEN_FILES
+        self.open_files_most = OPEN_FILES_MOST
+        self.inheritable: set[int] = set()  # descriptors without FD_CLOEXEC
         self.umask = 0o022
         self.pending: list[int] = []
         self.handlers: dict[int, Any] = {}
@@ -106,6 +110,7 @@ class Process:
         file = self.fds.pop(fd, None)
         if file is None:
             raise error(errno.EBADF)
+        self.inheritable.discard(fd)
         if fd >= FIRST_FD:
             heappush(self._free, fd - FIRST_FD)
         file.release()
