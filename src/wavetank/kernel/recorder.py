@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import BinaryIO, Final
 from zlib import crc32
 
-from wavetank.trace.digest import TraceDigest
+from wavetank.trace.digest import TraceDigest, opaque_size
 from wavetank.trace.schema import HEADER, Kind
 
 _SIZE: Final = 1 << 16
@@ -53,6 +53,7 @@ class Recorder:
         self.events = 0
         self.objects = 0
         self.payloads: dict[str, Payload] = {}
+        self._opaque_objects: set[int] = set()
         #: Set by `frameworks`: the name of the asyncio or Trio task that runs now, or None.
         self.current_task: Callable[[], str | None] = _no_task
         self._tasks: dict[str, int] = {}
@@ -65,7 +66,7 @@ class Recorder:
     # ---- names
 
     def _define(self, now: int, kind: int, number: int, name: str) -> None:
-        self.event(now, kind, number, len(name), name.encode())
+        self.event(now, kind, number, len(name), name.encode("utf-8", "surrogatepass"))
         self.digest.name(name)
 
     def define_thread(self, number: int, name: str) -> None:
@@ -85,12 +86,14 @@ class Recorder:
                 self._tasks.clear()
             self._task_count += 1
             number = self._tasks[name] = self._task_count
-            self.event(0, _DEFINE_TASK, number, len(name), name.encode(), task=0)
+            self.event(0, _DEFINE_TASK, number, len(name), name.encode("utf-8", "surrogatepass"), task=0)
             self.digest.name(name)
         return number
 
-    def payload(self, key: str) -> Payload:
-        """The account of what goes one way over one connection."""
+    def payload(self, key: str, thing: int) -> Payload:
+        """The account of what goes one way over one connection; `thing` is the number of the socket that sends it."""
+        if key in self.opaque:
+            self._opaque_objects.add(thing)
         found = self.payloads.get(key)
         if found is None:
             found = self.payloads[key] = Payload(key, key in self.opaque)
@@ -110,6 +113,8 @@ class Recorder:
         if task < 0:
             name = self.current_task()
             task = 0 if name is None else (self._tasks.get(name) or self._task(name))
+        if self._opaque_objects and thing in self._opaque_objects:
+            value = opaque_size(value)
         offset = self._offset
         if offset + HEADER.size > _SIZE:
             self.flush()
@@ -148,7 +153,9 @@ class Recorder:
             self.keep.flush()
         for key in sorted(self.payloads):
             payload = self.payloads[key]
-            if not payload.opaque:
+            if payload.opaque:
+                self.digest.opaque(key)
+            else:
                 self.digest.payload(key, payload.size_bytes, payload.checksum)
         return self.digest.hexdigest()
 

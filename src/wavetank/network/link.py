@@ -113,6 +113,7 @@ class Path:
         "calm",
         "clock",
         "cut_rate",
+        "delay_ns",
         "deliver",
         "dropped",
         "jitter_steps",

@@ -478,6 +478,6 @@ class Tcp(Endpoint):
 
     def describe(self) -> str:
         """Who talks to whom."""
-        if self.path is not None:
+        if self.payload is not None:
             return f"TCP {self.path.key} ({self.state.name})"
         return f"TCP {self.stack.name}:{self.local_port} ({self.state.name})"

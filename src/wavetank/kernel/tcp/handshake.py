@@ -184,7 +184,7 @@ def _join(tcp: Tcp, path: Path, back: Path, key: Key) -> None:
     tcp.stack.connections[key] = tcp
     recorder = core.K.recorder
     tcp.number = recorder.define_object(path.key)
-    tcp.payload = recorder.payload(path.key)
+    tcp.payload = recorder.payload(path.key, tcp.number)
     loopback = path.link.source == path.link.target
     tcp.mss = MSS_LOOPBACK if loopback else MSS_ETHERNET
     tcp.congestion_window = max(INITIAL_WINDOW_SEGMENTS * tcp.mss, BURST if loopback else 0)

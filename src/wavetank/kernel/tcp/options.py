@@ -67,7 +67,7 @@ def _get_tcp(tcp: Tcp, name: int) -> int | bytes | None:
     known = {
         TCP_NODELAY: int(tcp.no_delay),
         TCP_CORK: int(tcp.cork),
-        TCP_MAXSEG: tcp.mss if tcp.path is not None else 536,
+        TCP_MAXSEG: tcp.mss if tcp.key is not None else 536,
         TCP_KEEPIDLE: tcp.keep_idle,
         TCP_KEEPINTVL: tcp.keep_interval,
         TCP_KEEPCNT: tcp.keep_count,
@@ -170,7 +170,7 @@ def _put_tcp(tcp: Tcp, name: int, value: int | bytes) -> bool:
         if value and not 88 <= value <= 32767:
             raise error(errno.EINVAL)
         if value:
-            tcp.mss = min(tcp.mss, value) if tcp.path is not None else min(MSS_ETHERNET, value)
+            tcp.mss = min(tcp.mss, value) if tcp.key is not None else min(MSS_ETHERNET, value)
     elif name in _PLAIN:
         tcp.options[IPPROTO_TCP, name] = value
     else:
