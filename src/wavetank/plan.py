@@ -44,7 +44,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     `seed`: 0 to 2**63 - 1, from which choices are drawn when `choices` is None. `epoch_s`: whole seconds since 1970
     (UTC) at which the virtual wall clock starts. `faults`: in the order in which they act at equal times. `choices`:
-    None, or key -> value for exactly the choices that are not calm. Raises `PlanError` when a value is not valid.
+    None, or key -> value for exactly the choices that are not calm. `delay_limit_s`: at most so many seconds of delay
+    do the faults add to one exchange of ordinary length over one connection, its handshake included; None: no bound. Raises `PlanError` when a value is not valid.
     """
 
     schema: int = SCHEMA
@@ -52,6 +53,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     epoch_s: int = DEFAULT_EPOCH_S
     faults: tuple[faults.AnyFault, ...] = ()
     choices: dict[str, int] | None = None
+    delay_limit_s: float | None = None
 
     def __post_init__(self) -> None:
         _check_int("schema", self.schema, SCHEMA, least=1)
@@ -65,6 +67,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
                 raise PlanError(f"faults: {reprlib.repr(fault)} is not a fault of wavetank.faults")
         if self.choices is not None:
             _check_choices(self.choices)
+        if self.delay_limit_s is not None and not 0 <= self.delay_limit_s <= faults.MAX_SECONDS:
+            raise PlanError(f"delay_limit_s must be 0 to {faults.MAX_SECONDS:g} seconds, not {self.delay_limit_s!r}")
 
     @property
     def calm(self) -> bool:

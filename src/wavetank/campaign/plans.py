@@ -31,6 +31,8 @@ from wavetank.faults import (
 from wavetank.plan import Plan
 
 _KIB: Final = 1024
+#: The drawn faults delay one request and its reply, handshake included, by at most this in total.
+DELAY_LIMIT_S: Final = 1.0
 # Bounds of the mild faults, weakest and strongest.
 DELAY_S: Final = (0.000_1, 0.050)
 JITTER_S: Final = (0.000_1, 0.100)
@@ -136,4 +138,4 @@ def plan_for(seed: int, families: Sequence[str], epoch_s: int, hosts: Sequence[s
         for name in FAMILIES:
             if name in applicable(families, hosts) and draws.yes(f"family {name}", 0.5):
                 faults += _FAMILY[name](draws, hosts)
-    return Plan(seed=seed, epoch_s=epoch_s, faults=tuple(faults))
+    return Plan(seed=seed, epoch_s=epoch_s, faults=tuple(faults), delay_limit_s=DELAY_LIMIT_S)

@@ -168,14 +168,14 @@ class Fabric:
                     link.blocked += 1
 
     def _configure(self, path: Path) -> None:
-        latency, jitter, keep = path.link.latency_ns, 0.0, 1.0
+        delay, jitter, keep = 0, 0.0, 1.0
         path.bandwidth = path.max_piece = path.reader_rate = path.send_limit = path.receive_limit = 0
         for fault in self.active:
             if isinstance(fault, Partition) or not _aims_at(fault, path):
                 continue
             match fault:
                 case Latency():
-                    latency += round(fault.delay_s * 1e9)
+                    delay += round(fault.delay_s * 1e9)
                     jitter += fault.jitter_s
                 case Bandwidth():
                     path.bandwidth = _least(path.bandwidth, fault.bytes_per_s)
@@ -190,7 +190,7 @@ class Fabric:
                     keep *= 1.0 - fault.rate
                 case _:
                     pass
-        path.latency_ns = latency
+        path.latency_ns, path.delay_ns = path.link.latency_ns, delay
         path.jitter_steps = round(jitter * 1e9) // JITTER_STEP_NS
         path.loss_rate = round((1.0 - keep) * 65536)
         path.settle()

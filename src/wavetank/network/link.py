@@ -167,19 +167,13 @@ class Path:
         self.read_until = 0
         self.losses = 0
         self.calm = False
-        self.latency_ns = self.jitter_steps = self.bandwidth = self.loss_rate = self.max_piece = 0
+        self.latency_ns = self.delay_ns = self.jitter_steps = self.bandwidth = self.loss_rate = self.max_piece = 0
         self.reader_rate = self.send_limit = self.receive_limit = self.cut_rate = 0
 
     def settle(self) -> None:
         """The settings are new: see whether this path is a calm loopback."""
-        self.calm = not (
-            self.latency_ns
-            or self.jitter_steps
-            or self.bandwidth
-            or self.loss_rate
-            or self.max_piece
-            or self.link.blocked
-        )
+        late = self.latency_ns or self.delay_ns or self.jitter_steps or self.bandwidth
+        self.calm = not (late or self.loss_rate or self.max_piece or self.link.blocked)
         if self.max_piece and not self.cut_rate:
             style = self.streams("style", self.key).draw(1 << 15, len(CUT_RATES))
             self.cut_rate = CUT_RATES[style]
@@ -233,10 +227,11 @@ class Path:
             self.busy_until = when = busy
         when += self.latency_ns
         earliest = max(when, self.last_arrival + gap)
+        late = self.delay_ns
         if self.jitter_steps:
-            late = self.streams("jitter", self.key).draw(JITTER_RATE, self.jitter_steps + 1) * JITTER_STEP_NS
-            if when + late > earliest:
-                earliest += self.allowance.take(now, when + late - earliest)
+            late += self.streams("jitter", self.key).draw(JITTER_RATE, self.jitter_steps + 1) * JITTER_STEP_NS
+        if when + late > earliest:  # what travels together is late together, and costs the allowance once
+            earliest += self.allowance.take(now, when + late - earliest)
         self.last_arrival = earliest
         self.clock.at(earliest, self.deliver, packet)
 
