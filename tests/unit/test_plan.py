@@ -33,6 +33,7 @@ def test_a_plan_is_this_json() -> None:
             {"fault": "partition", "a": "client", "b": "server", "at_s": 3.2, "duration_s": 2.0},
         ],
         "choices": {"cut client -> server:8000 #1 / 12": 17},
+        "delay_limit_s": None,
     }
     assert plans.from_json(plans.to_json(EXAMPLE)) == EXAMPLE
 
