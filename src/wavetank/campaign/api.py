@@ -34,8 +34,8 @@ Scenario: TypeAlias = Callable[..., Any] | str | os.PathLike[str]
 class Failure:
     """One failure.
 
-    `kind`: the oracle that saw it; `error`: its message; `host` and `time` (virtual seconds): where and when; `summary`:
-    in a few words; `seed` and `plan`: what replays it; `file`: the failure file, None when none was written;
+    `kind`: the oracle that saw it; `error`: its message; `host` and `time` (virtual seconds): where and when;
+    `summary`: in a few words; `seed` and `plan`: what replays it; `file`: the failure file, None when none was written;
     `traceback`: as text, without Wavetank's own lines; `where`: the user's own line; `count`: how many runs of the
     campaign failed so.
     """
