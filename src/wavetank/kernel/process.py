@@ -31,6 +31,10 @@ OPEN_FILES_MOST: Final = 524_288
 _IGNORED_BY_DEFAULT: Final = frozenset({17, 18, 23, 28})  # SIGCHLD, SIGCONT, SIGURG, SIGWINCH
 
 
+#: Called with the process that takes over, for state that is not an attribute of a module.
+takes_over: list[Callable[[Process], None]] = []
+
+
 class Killed(BaseException):
     """Raised in no program: ends the greenlet of a thread that a signal or a crash has killed while it ran."""
 
@@ -58,6 +62,7 @@ class Process:
         self.held_threads: list[Thread] = []
         self.paused = False
         self.kill_signal = 0
+        self.entropy: Any = None  # what it draws random bytes from: `kernel.entropy`
         #: `(module dictionary, name, value)` of what this process has for itself while another one runs.
         self.state: dict[tuple[int, str], Any] = {}
         self.own_state: list[tuple[dict[str, Any], str]] = []
@@ -128,6 +133,8 @@ class Process:
         """Put this process's own state in place: it takes over."""
         for value, (namespace, name) in zip(self.state.values(), self.own_state, strict=True):
             namespace[name] = value
+        for call in takes_over:
+            call(self)
 
     def own(self, namespace: dict[str, Any], name: str, value: Any) -> None:
         """From now on `namespace[name]` is `value` whenever this process runs."""

@@ -32,9 +32,9 @@ def replace_calls(face: object, *modules: ModuleType) -> None:
 class _Patched(Loader):
     """A module's own loader, and then what is to be done with the loaded module."""
 
-    def __init__(self, own: Any, call: Callable[[ModuleType], object]) -> None:
+    def __init__(self, own: Any, calls: list[Callable[[ModuleType], object]]) -> None:
         self.own = own
-        self.call = call
+        self.calls = calls
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.own, name)  # get_data, is_package, get_source: what readers of resources ask a loader
@@ -48,7 +48,8 @@ class _Patched(Loader):
         module.__loader__ = self.own
         if module.__spec__ is not None:
             module.__spec__.loader = self.own
-        self.call(module)
+        for call in self.calls:
+            call(module)
 
 
 class _Finder(MetaPathFinder):
@@ -60,7 +61,7 @@ class _Finder(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        calls = self.calls.pop(fullname, None)
+        calls = self.calls.get(fullname)
         if calls is None:
             return None
         for finder in sys.meta_path:
@@ -68,9 +69,8 @@ class _Finder(MetaPathFinder):
                 spec = finder.find_spec(fullname, path, target)
                 if spec is not None:
                     if spec.loader is not None:
-                        spec.loader = _Patched(spec.loader, lambda module: [call(module) for call in calls])
+                        spec.loader = _Patched(spec.loader, calls)
                     return spec
-        self.calls[fullname] = calls  # not found now: perhaps later, with another sys.path
         return None
 
 
@@ -78,11 +78,10 @@ _finder = _Finder()
 
 
 def when_imported(name: str, call: Callable[[ModuleType], object]) -> None:
-    """Call `call(module)` as soon as the module `name` has been imported: now, if it is there already."""
+    """Call `call(module)` whenever the module `name` has been imported: now, if it is there already."""
     module = sys.modules.get(name)
     if module is not None:
         call(module)
-        return
     if _finder not in sys.meta_path:
         sys.meta_path.insert(0, _finder)
     _finder.calls.setdefault(name, []).append(call)
