@@ -11,7 +11,6 @@ import json
 import os
 import re
 import reprlib
-import tempfile
 from pathlib import Path
 from typing import Any, Final
 
@@ -125,6 +124,8 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
     temporary = ""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        import tempfile  # here: it draws in modules that the simulated kernel must be in place for
+
         handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
         with open(handle, "wb") as file:
             file.write(data)

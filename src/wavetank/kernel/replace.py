@@ -10,10 +10,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+# Importing `importlib.abc` for real would draw in `tempfile` and `random` (3.11, 3.12) before they may be there.
+if TYPE_CHECKING:
+    from importlib.abc import Loader
+else:
+    Loader = object
 
 
 def public_calls(face: object) -> dict[str, Any]:
@@ -52,7 +57,7 @@ class _Patched(Loader):
             call(module)
 
 
-class _Finder(MetaPathFinder):
+class _Finder:
     """First on `sys.meta_path`: lets the others find, and puts `_Patched` around the loader they found."""
 
     def __init__(self) -> None:
