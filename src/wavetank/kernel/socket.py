@@ -83,11 +83,8 @@ def _endpoint(file: File | None) -> Endpoint:
 class socket:
     """`_socket.socket`: one descriptor, a timeout, and the calls."""
 
-    __slots__ = ("_fd", "_process", "_timeout", "family", "proto", "type")
-
-    family: int
-    type: int
-    proto: int
+    # Family and kind are properties here, because `socket.socket` has properties of these names on top.
+    __slots__ = ("_family", "_fd", "_process", "_timeout", "_type", "proto")
 
     def __init__(self, family: int = -1, type: int = -1, proto: int = -1, fileno: Any = None) -> None:
         kernel = core.K
@@ -103,7 +100,7 @@ class socket:
             file = _make(family, type, proto)
             self._fd = self._process.install(file)
             file.nonblocking = bool(type & real.SOCK_NONBLOCK)
-            self.family, self.type, self.proto = family, type & ~_MODIFIERS, proto
+            self._family, self._type, self.proto = family, type & ~_MODIFIERS, proto
         self._timeout: int | None = None
         if type != -1 and fileno is None and type & real.SOCK_NONBLOCK:
             self._timeout = 0
@@ -120,8 +117,8 @@ class socket:
             raise ValueError("negative file descriptor")
         file = _endpoint(self._process.fds.get(fileno))
         self._fd = fileno
-        self.family = file.family if family == -1 else family
-        self.type = file.type if type == -1 else type & ~_MODIFIERS
+        self._family = file.family if family == -1 else family
+        self._type = file.type if type == -1 else type & ~_MODIFIERS
         self.proto = file.protocol if proto == -1 else proto
 
     # ---- descriptor
@@ -160,7 +157,17 @@ class socket:
                 process.close(fd)
 
     def __repr__(self) -> str:
-        return f"<socket object, fd={self._fd}, family={self.family}, type={self.type}, proto={self.proto}>"
+        return f"<socket object, fd={self._fd}, family={self._family}, type={self._type}, proto={self.proto}>"
+
+    @property
+    def family(self) -> int:
+        """The address family."""
+        return self._family
+
+    @property
+    def type(self) -> int:
+        """The kind of socket, without the flags given with it."""
+        return self._type
 
     # ---- modes
 
