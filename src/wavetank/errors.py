@@ -151,6 +151,12 @@ class KernelError(InternalError):
         self.time_ns = time_ns
 
 
+class ProgramKilled(WavetankError):
+    """A program whose result was asked for never ended by itself: a signal or a crash of its host killed it."""
+
+    exit_status = EXIT_FAILURE
+
+
 class NotSimulated(WavetankError):
     """A simulated program made a call that Wavetank does not simulate; it was refused at the call.
 

@@ -20,6 +20,7 @@ from wavetank.errors import (
     NotSimulatedOSError,
     OutsideWorld,
     PlanError,
+    ProgramKilled,
     TraceError,
     UsageError,
     WavetankError,
@@ -53,6 +54,11 @@ EXAMPLES: list[tuple[WavetankError, int, str]] = [
         "  where: host db, connection app:40001 -> db:80, virtual time 1.500000001 s\n"
         "  why: this is a defect of Wavetank, not of your program\n"
         "  next: report it with this text, the command line, the seed and the output of `wavetank doctor`",
+    ),
+    (
+        ProgramKilled("db/serve was killed by signal 9", where="at 3.000000 s"),
+        1,
+        "db/serve was killed by signal 9\n  where: at 3.000000 s",
     ),
     (
         NotSimulated("fcntl.ioctl(SIOCGIFADDR)", "there are no network cards"),

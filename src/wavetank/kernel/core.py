@@ -146,6 +146,7 @@ class Kernel:
         self.root = getcurrent()
         self.stopped: Any = None
         self.running: Thread = None  # type: ignore[assignment]  # set by `adopt` before anything runs
+        self.home: Thread | None = None  # the adopted thread: the root greenlet's own
         self.process: Process = None  # type: ignore[assignment]  # that of `running`
         self.fds: dict[int, Any] = {}
         self.next_ident = 0x7000_0000
@@ -251,7 +252,7 @@ class Kernel:
         """Make the greenlet that runs now the first thread of `process`."""
         thread = self.new_thread(process, name)
         thread.greenlet = getcurrent()
-        self.running = thread
+        self.running = self.home = thread
         self._enter_process(process)
         return thread
 
@@ -386,8 +387,28 @@ class Kernel:
             assert thread.greenlet is not None
             self.refresh_attention()
             thread.greenlet.switch()
+            if self.running is not me:
+                self._come_back(me)
         else:
+            self._not_stopped()
             self.refresh_attention()
+
+    def _come_back(self, me: Thread) -> None:
+        """A thread ended while `me`, the adopted one, was parked: its greenlet's end leads here. Schedule on."""
+        assert getcurrent() is self.root, f"{me!r} was resumed out of turn"
+        while self.running is not me:
+            thread = self._next()
+            self._not_stopped()
+            self._switch_state(self.running, thread)
+            self.refresh_attention()
+            if thread is not me:
+                assert thread.greenlet is not None
+                thread.greenlet.switch()
+
+    def _not_stopped(self) -> None:
+        """Outside `run`, as while an image imports, nobody is there to be told that a world has stopped."""
+        if self.stopped is not None:
+            raise KernelError(f"{self.running!r} waits for ever: {self.running.reason}", time_ns=self.now)
 
     def _switch_state(self, old: Thread, new: Thread) -> None:
         """Exchange what the interpreter and the frameworks keep for each OS thread."""
@@ -433,6 +454,8 @@ class Kernel:
             self.refresh_attention()
             assert thread.greenlet is not None
             thread.greenlet.switch()
+        if self.home is not None and self.running is not self.home:
+            self._switch_state(self.running, self.home)
         return self.stopped
 
     def stop(self, reason: Any) -> None:

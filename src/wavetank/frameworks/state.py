@@ -1,0 +1,79 @@
+"""What each simulated process, and each simulated thread, has for itself of a framework's module state.
+
+Owns the two lists behind that: attributes of which every process has its own value, and exchanges at each switch of
+threads. It knows no framework; the frameworks' modules enter what they know, when the image imports the framework or
+when the first program does.
+
+On Linux each process has its own copy of every module. Here all processes of a world share them, and only what is
+entered here is kept apart: that which would let one process act in the name of another (a cache of threads, a reactor,
+the observers of a log). Everything else is shared; the documentation says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from wavetank.kernel import core
+
+if TYPE_CHECKING:
+    from wavetank.kernel.process import Process
+
+#: What `ModuleTable` shows for a module that is not there.
+ABSENT: Final = object()
+
+#: A namespace, and the names in it that each process has for itself.
+_Place = tuple[dict[str, Any], str]
+
+_owned: list[tuple[tuple[_Place, ...], Callable[[], Sequence[Any]]]] = []
+_processes: list[Process] = []  # those that have begun, the ended ones sorted out now and then
+
+
+def own(places: Sequence[_Place], fresh: Callable[[], Sequence[Any]]) -> None:
+    """Each process, those there are and those to come, has these names for itself, at first with what `fresh()` gives."""
+    entry = (tuple(places), fresh)
+    _owned.append(entry)
+    for process in _processes:
+        _give(process, *entry)
+
+
+def begin(process: Process) -> None:
+    """Give a new process everything that is its own. It must not run yet."""
+    _processes[:] = [each for each in _processes if each.status is None]
+    _processes.append(process)
+    for places, fresh in _owned:
+        _give(process, places, fresh)
+
+
+def _give(process: Process, places: tuple[_Place, ...], fresh: Callable[[], Sequence[Any]]) -> None:
+    for (namespace, name), value in zip(places, fresh(), strict=True):
+        process.own(namespace, name, value)
+
+
+def per_thread(get: Callable[[], Any], put: Callable[[Any], object]) -> int:
+    """Exchange something at each switch of threads; a thread that has not run yet gets `put(None)`.
+
+    Returns the place of a thread's value in `core.Thread.framework`.
+    """
+    core.per_thread.append((get, put))
+    for thread in core.K.threads:
+        thread.framework.append(None)
+    return len(core.per_thread) - 1
+
+
+class ModuleTable(dict[str, Any]):
+    """`modules` (that is, `sys.modules`) as a namespace for `own` in which a module may also be `ABSENT`."""
+
+    def __init__(self, modules: dict[str, Any]) -> None:
+        super().__init__()
+        self._modules = modules
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The module, or `ABSENT`."""
+        return self._modules.get(name, ABSENT)
+
+    def __setitem__(self, name: str, module: Any) -> None:
+        if module is ABSENT:
+            self._modules.pop(name, None)
+        else:
+            self._modules[name] = module

@@ -1,0 +1,218 @@
+"""What is not simulated: refused at the call, or at the import, with its name and the way to allow it.
+
+Owns the tables of refused calls and refused modules, and the few answers that libraries get from small programs which
+they start for information (`ldconfig`, `uname`): those are asked once, for real, before anything is replaced.
+
+A refused call raises `NotSimulatedOSError`, which is an `OSError` with ENOSYS: a library that can live without the call
+does. What is allowed by name (`--allow`) reaches the real function, and then the run may differ each time.
+"""
+
+from __future__ import annotations
+
+import _posixsubprocess
+import os
+import posix
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from importlib.machinery import ModuleSpec
+from io import BytesIO
+from types import ModuleType, SimpleNamespace
+from typing import TYPE_CHECKING, Any, Final
+
+from wavetank.errors import NotSimulatedImport, NotSimulatedOSError
+from wavetank.kernel import core
+from wavetank.kernel.replace import when_imported
+
+# Importing `importlib.abc` for real would draw in `tempfile` and `random` (3.11, 3.12) before they may be there.
+if TYPE_CHECKING:
+    from importlib.abc import Loader
+else:
+    Loader = object
+
+_PROCESS: Final = "a new process of the real system would leave the world"
+
+#: Calls of `os` that are refused, and why.
+CALLS: Final = {
+    "fork": _PROCESS,
+    "forkpty": _PROCESS,
+    "posix_spawn": _PROCESS,
+    "posix_spawnp": _PROCESS,
+    "system": _PROCESS,
+    "execv": "the program would replace the whole simulator",
+    "execve": "the program would replace the whole simulator",
+}
+SUBPROCESS: Final = "subprocess.Popen"
+
+_C_LOOP: Final = "it has an event loop of its own, written in C, which never calls the simulated kernel"
+_C_SOCKETS: Final = "its C code opens sockets of its own, past the simulated kernel"
+
+#: Modules that cannot work here, and why. Importing one of their submodules is refused as well.
+MODULES: Final = {
+    "gevent": _C_LOOP,
+    "eventlet": "its green threads and ours cannot share one interpreter",
+    "grpc._cython": _C_LOOP,
+    "psycopg2._psycopg": _C_SOCKETS,
+    "psycopg_binary": _C_SOCKETS,
+    "psycopg_c": _C_SOCKETS,
+    "psycopg.pq.pq_ctypes": _C_SOCKETS,
+    "MySQLdb._mysql": _C_SOCKETS,
+    "pycurl": _C_SOCKETS,
+    "pycares._cares": _C_SOCKETS,
+    "zmq.backend.cython": _C_SOCKETS,
+    "confluent_kafka.cimpl": _C_SOCKETS,
+    "pyodbc": _C_SOCKETS,
+    "rloop": _C_LOOP,
+}
+
+_allowed: set[str] = set()
+#: What was refused in this run, for the report: a library may have swallowed the error.
+refused: dict[str, int] = {}
+
+
+def begin(allowed: Iterable[str]) -> None:
+    """A run begins, in which these names are allowed."""
+    _allowed.clear()
+    _allowed.update(allowed)
+    refused.clear()
+
+
+def names() -> list[str]:
+    """Every name that `--allow` takes."""
+    return [*(f"os.{name}" for name in CALLS), SUBPROCESS, *MODULES]
+
+
+def _note(call: str) -> None:
+    refused[call] = refused.get(call, 0) + 1
+
+
+def _place() -> str:
+    process = core.K.process
+    return f"{process.host_name}/{process.name} at {core.K.now / 1e9:.6f} s"
+
+
+class _Refusal:
+    """One refused call; a bound method of it stands in the place of the real function (see `replace`)."""
+
+    def __init__(self, name: str, reason: str, real: Callable[..., Any]) -> None:
+        self.name = name
+        self.reason = reason
+        self.real = real
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """Refuse, or let through what is allowed."""
+        if self.name in _allowed:
+            return self.real(*args, **kwargs)
+        _note(self.name)
+        raise NotSimulatedOSError(self.name, self.reason, where=_place())
+
+
+class _NoFinder:
+    """First on `sys.meta_path`: refuses the modules of the table."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """None for every module that may be imported."""
+        reason = MODULES.get(fullname)
+        if reason is None or fullname in _allowed:
+            return None
+        others = (finder for finder in sys.meta_path if finder is not self and hasattr(finder, "find_spec"))
+        if not any(finder.find_spec(fullname, path, target) for finder in others):
+            return None  # not installed: the ordinary error
+        return ModuleSpec(fullname, _NoLoader(fullname, reason))
+
+
+class _NoLoader(Loader):
+    """Raises when the module is loaded: looking for it (`find_spec`) is harmless."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name = name
+        self.reason = reason
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        """Refuse."""
+        _note(f"import {self.name}")
+        raise NotSimulatedImport(self.name, self.reason, where=_place())
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Never reached."""
+        raise AssertionError(f"{self.name} was created although it is refused")
+
+
+# ---- answers from the real system
+
+
+def _ask(*command: str) -> bytes:
+    """What a small program prints; empty when it is not there. Runs for real."""
+    reader, writer = os.pipe()
+    actions = [
+        (os.POSIX_SPAWN_DUP2, writer, 1),
+        (os.POSIX_SPAWN_OPEN, 2, "/dev/null", os.O_WRONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+    ]
+    try:
+        try:
+            pid = os.posix_spawn(command[0], list(command), {"LC_ALL": "C"}, file_actions=actions)
+        except OSError:
+            return b""
+        finally:
+            os.close(writer)
+        parts = []
+        while part := os.read(reader, 65536):
+            parts.append(part)
+        os.waitpid(pid, 0)
+        return b"".join(parts)
+    finally:
+        os.close(reader)
+
+
+class _Answered:
+    """A `subprocess.Popen` for one module: answers what is known, and says of the rest that it is not installed."""
+
+    def __init__(self, args: Sequence[str], **options: Any) -> None:
+        answer = _answers.get(tuple(args))
+        if answer is None:
+            raise FileNotFoundError(2, os.strerror(2), args[0])
+        self.stdout = BytesIO(answer)
+        self.returncode = 0
+
+    def __enter__(self) -> _Answered:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stdout.close()
+
+
+_answers: dict[tuple[str, ...], bytes] = {}
+
+
+def _answer_ctypes(module: ModuleType) -> None:
+    own = module.subprocess
+    module.subprocess = SimpleNamespace(  # type: ignore[attr-defined]
+        Popen=_Answered, PIPE=own.PIPE, DEVNULL=own.DEVNULL, STDOUT=own.STDOUT
+    )
+
+
+def _answer_platform(module: ModuleType) -> None:
+    processor = _answers["/usr/bin/uname", "-p"].decode("ascii", "replace").strip()
+    module._Processor.from_subprocess = staticmethod(lambda: processor)
+
+
+def _one_way_to_start(module: ModuleType) -> None:
+    # 3.13 starts some programs by posix_spawn: one refusal, with one name, is enough.
+    module._USE_POSIX_SPAWN = False  # type: ignore[attr-defined]
+
+
+def install() -> None:
+    """Put the refusals in place, after asking what is to be known from outside."""
+    for command in (("/sbin/ldconfig", "-p"), ("/usr/bin/uname", "-p")):
+        _answers[command] = _ask(*command)
+    for name, reason in CALLS.items():
+        for module in (os, posix):
+            if hasattr(module, name):
+                setattr(module, name, _Refusal(f"os.{name}", reason, getattr(module, name)).call)
+    _posixsubprocess.fork_exec = _Refusal(SUBPROCESS, _PROCESS, _posixsubprocess.fork_exec).call
+    when_imported("subprocess", _one_way_to_start)
+    when_imported("ctypes.util", _answer_ctypes)
+    when_imported("platform", _answer_platform)
+    sys.meta_path.insert(0, _NoFinder())

@@ -1,0 +1,150 @@
+"""Where in the user's code something happened or waits: stacks as a reader wants them.
+
+Owns the distinction between the user's own code, libraries, the standard library and Wavetank, and the text of stacks
+and exceptions with our frames left out. It decides nothing: oracles ask it where, reports show what it says.
+"""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from types import FrameType, TracebackType
+from typing import Any, Final, NamedTuple
+
+_WAVETANK: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_STANDARD: Final = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
+_LIBRARIES: Final = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
+#: No report shows a stack deeper than this; of deeper ones, the innermost lines.
+MAX_DEPTH: Final = 64
+
+
+class Place(NamedTuple):
+    """One line of code that ran or waits."""
+
+    file: str
+    line: int
+    function: str
+
+    def __str__(self) -> str:
+        return f"{short(self.file)}:{self.line} in {self.function}"
+
+
+@lru_cache(maxsize=4096)
+def owner(path: str) -> str:
+    """Who wrote the file at `path`: "user", "library", "python" or "wavetank"."""
+    if path.startswith((_WAVETANK, "<wavetank")):
+        return "wavetank"
+    if any(part in path for part in _LIBRARIES):
+        return "library"
+    if path.startswith(("<", _STANDARD)):
+        return "python"
+    return "user"
+
+
+def short(path: str) -> str:
+    """A path as reports show it: a library's from the package on, the user's own as the name of the file."""
+    for part in _LIBRARIES:
+        _, found, rest = path.rpartition(part)
+        if found:
+            return rest
+    if path.startswith(_STANDARD):
+        return path[len(_STANDARD) :]
+    return os.path.basename(path)
+
+
+def innermost(places: Iterable[Place]) -> Place | None:
+    """The user's own place nearest to where it happened, else a library's, else any but ours. Innermost first."""
+    fallback: dict[str, Place] = {}
+    for place in places:
+        whose = owner(place.file)
+        if whose == "user":
+            return place
+        fallback.setdefault(whose, place)
+    return fallback.get("library") or fallback.get("python")
+
+
+def of_frame(frame: FrameType | None) -> list[Place]:
+    """The stack of a frame, innermost first, without our own lines."""
+    found: list[Place] = []
+    while frame is not None and len(found) < MAX_DEPTH:
+        code = frame.f_code
+        if owner(code.co_filename) != "wavetank":
+            found.append(Place(code.co_filename, frame.f_lineno or 0, code.co_name))
+        frame = frame.f_back
+    return found
+
+
+def of_exception(error: BaseException) -> list[Place]:
+    """Where an exception was raised, innermost first, without our own lines."""
+    found = [
+        Place(frame.f_code.co_filename, line, frame.f_code.co_name)
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if owner(frame.f_code.co_filename) != "wavetank"
+    ]
+    return found[::-1]
+
+
+def of_coroutine(awaitable: Any) -> list[Place]:
+    """What a suspended coroutine awaits, innermost first."""
+    found: list[Place] = []
+    while awaitable is not None and len(found) < MAX_DEPTH:
+        frame, inner = _suspended(awaitable)
+        if frame is None:
+            break
+        if owner(frame.f_code.co_filename) != "wavetank":
+            found.append(Place(frame.f_code.co_filename, frame.f_lineno or 0, frame.f_code.co_name))
+        awaitable = inner
+    return found[::-1]
+
+
+def _suspended(awaitable: Any) -> tuple[FrameType | None, Any]:
+    # Names of the three kinds: coroutine, generator-based coroutine, asynchronous generator (Library: inspect).
+    for frame_name, inner_name in (("cr_frame", "cr_await"), ("gi_frame", "gi_yieldfrom"), ("ag_frame", "ag_await")):
+        frame = getattr(awaitable, frame_name, None)
+        if frame is not None:
+            return frame, getattr(awaitable, inner_name, None)
+    return None, None
+
+
+def lines(places: Iterable[Place]) -> Iterator[str]:
+    """Places as Python prints a stack, in the given order."""
+    import linecache
+
+    for place in places:
+        yield f'  File "{place.file}", line {place.line}, in {place.function}\n'
+        text = linecache.getline(place.file, place.line).strip()
+        if text:
+            yield f"    {text}\n"
+
+
+def format_exception(error: BaseException) -> str:
+    """An exception as Python prints it, without our own lines, in it and in those that it follows from."""
+    shown = traceback.TracebackException.from_exception(error, compact=True)
+    _hide(shown, set())
+    return "".join(shown.format())
+
+
+def _hide(shown: traceback.TracebackException, seen: set[int]) -> None:
+    if id(shown) in seen:
+        return
+    seen.add(id(shown))
+    kept = [entry for entry in shown.stack if owner(entry.filename) != "wavetank"]
+    if kept:
+        shown.stack[:] = kept
+    for other in (shown.__cause__, shown.__context__, *(getattr(shown, "exceptions", None) or ())):
+        if other is not None:
+            _hide(other, seen)
+
+
+def last_line(error: BaseException) -> str:
+    """The one line that names an exception: `ValueError: no such thing`; of several lines of text, all."""
+    return "".join(traceback.TracebackException(type(error), error, None).format_exception_only()).strip()
+
+
+def without_ours(start: TracebackType | None) -> TracebackType | None:
+    """A traceback from the first line on that is not ours."""
+    while start is not None and owner(start.tb_frame.f_code.co_filename) == "wavetank":
+        start = start.tb_next
+    return start

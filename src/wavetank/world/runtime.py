@@ -1,0 +1,226 @@
+"""One run: from a job to its result, inside an interpreter that has the simulated kernel in place.
+
+Owns the two calls of an image: `prepare` imports what the target needs, once; `execute` carries out one job in a forked
+child. It puts the parts together and judges how the world ended; what the parts do is theirs.
+
+Before the program starts, nothing here may depend on whether a trace is kept, choices are listed, or how long the
+environment is: addresses, and with them the order of sets, follow from everything allocated before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from importlib import import_module
+from typing import Any, Final
+
+from wavetank.errors import UsageError, did_you_mean
+from wavetank.frameworks import asyncio as aio
+from wavetank.frameworks import uvloop
+from wavetank.kernel import core, entropy, exits, refusals
+from wavetank.kernel.core import Kernel
+from wavetank.kernel.process import Process
+from wavetank.kernel.recorder import Recorder
+from wavetank.kernel.stack import Stack
+from wavetank.network.fabric import Fabric, Node
+from wavetank.trace.schema import Kind
+from wavetank.world import hang, identity, mailbox, script, sources
+from wavetank.world.director import Director, Scenario
+from wavetank.world.job import FailureRecord, Job, Payload, RunResult, Target
+from wavetank.world.oracles import HANG, Oracles
+from wavetank.world.spin import Watchdog
+from wavetank.world.universe import Universe
+
+#: Where the image puts the descriptor of the trace file in a child (`campaign.image.TRACE_FD`).
+TRACE_FD: Final = 198
+#: Modules that the standard library and common libraries import only when they are first used.
+WARM: Final = (
+    "asyncio", "concurrent.futures.thread", "encodings.idna", "encodings.ascii", "encodings.latin_1",
+    "encodings.utf_8_sig", "linecache", "logging", "queue", "random", "select", "selectors", "signal", "socket", "ssl",
+    "stringprep", "tempfile", "threading", "tokenize", "traceback", "uuid", "weakref", "zoneinfo",
+)  # fmt: skip
+
+_kept: list[Any] = []  # what must not be collected before the child leaves: parked threads would run their `finally`
+
+
+# ---- in the image
+
+
+def prepare(target: Target) -> None:
+    """Import what the target's import statements name; compile the user's own code, and execute none of it.
+
+    Raises `UsageError` when the target cannot be read, or names no function that is there.
+    """
+    sources.claim(_own_folders(target))
+    for name in WARM:
+        _warm(name)
+    aio.install()
+    uvloop.stand_in()
+    for each in target.scripts:
+        sources.prepare(each.path)
+    if target.module:
+        _prepare_module(target.module)
+
+
+def _own_folders(target: Target) -> tuple[str, ...]:
+    if target.scripts:
+        return tuple(dict.fromkeys(os.path.dirname(each.path) for each in target.scripts))
+    if os.path.isabs(target.module):
+        return (os.path.dirname(target.module),)
+    return target.sys_path[:1]
+
+
+def _warm(name: str) -> None:
+    with contextlib.suppress(ImportError):  # this interpreter may have been built without it
+        import_module(name)
+
+
+def _prepare_module(module: str) -> None:
+    if os.path.isabs(module):
+        sources.prepare(module)
+        return
+    path = sources.own_file(module)
+    if path is not None:
+        sources.prepare(path)
+    else:
+        import_module(module)
+
+
+# ---- in the child
+
+
+def execute(job: Job) -> RunResult:
+    """Carry out one run. The caller has set the working folder, and leaves the process by `_exit` afterwards."""
+    kernel = _new_kernel(job)
+    fabric = Fabric(kernel, kernel.choices.stream)
+    limit_s = job.plan.delay_limit_s
+    fabric.delay_limit_ns = None if limit_s is None else round(limit_s * 1e9)
+    inherited = exits.registered()
+    _adopt(kernel, fabric)
+    entropy.begin(job.plan.seed)
+    refusals.begin(job.allow)
+    oracles = Oracles(job.oracles_off)
+    universe = Universe(kernel, fabric, oracles, job.environment, inherited)
+    _listen(universe)
+    director = _populate(universe, job)
+    for fault in job.plan.faults:
+        universe.inject(fault)
+    watchdog = Watchdog(kernel, oracles)
+    watchdog.start()
+    reason = kernel.run()
+    watchdog.stop()
+    _judge(universe, director, reason, job)
+    _kept.append((kernel, universe, director))
+    return _compose(universe, director, job)
+
+
+def _new_kernel(job: Job) -> Kernel:
+    recorder = Recorder(_trace_file(), frozenset(job.opaque))
+    kernel = Kernel(mailbox.choices_of(job), recorder, job.plan.epoch_s * 1_000_000_000)
+    kernel.limit = kernel.attention = job.virtual_limit_ns
+    recorder.current_task = aio.task_name
+    return kernel
+
+
+def _trace_file() -> Any:
+    box = mailbox.current
+    if box is None:
+        return None
+    file = io.FileIO(TRACE_FD, "wb", closefd=False)  # made in any case: see above
+    return file if box.trace_path() else None
+
+
+def _adopt(kernel: Kernel, fabric: Fabric) -> None:
+    """Make the thread that runs now the one on which the world is scheduled: a process on no host."""
+    scheduler = Process(Stack("wavetank", Node("wavetank", []), fabric), "scheduler", 1)
+    identity.keep_present(scheduler)
+    core.K = kernel
+    scheduler.main_thread = kernel.adopt(scheduler, "MainThread")
+
+
+def _listen(universe: Universe) -> None:
+    aio.report_unhandled = universe.unhandled
+    uvloop.on_use = universe.oracles.note
+
+
+def _populate(universe: Universe, job: Job) -> Director | None:
+    """The programs of the world, or the director who makes them."""
+    target = job.target
+    if not target.scripts:
+        director = Director(universe, job.plan.seed, lambda: load(target))
+        director.start()
+        return director
+    for each in target.scripts:
+        script.start(universe, universe.hosts.get(each.host) or universe.add_host(each.host), each)
+    universe.programs[-1].when_done = lambda: universe.kernel.stop("done")
+    return None
+
+
+def load(target: Target) -> Scenario:
+    """The scenario function of a target. Raises `UsageError` when the module has none of this name."""
+    module = sources.load(target.module) if os.path.isabs(target.module) else import_module(target.module)
+    found: Any = module
+    for name in target.function.split("."):
+        if not hasattr(found, name):
+            hint = did_you_mean(name, vars(found))
+            raise UsageError(f"{target.label}: there is no {name!r}.{hint}")
+        found = getattr(found, name)
+    scenario: Scenario = getattr(found, "scenario", found)
+    return scenario
+
+
+# ---- the end
+
+
+def _judge(universe: Universe, director: Director | None, reason: Any, job: Job) -> None:
+    """Whether a world that stopped for `reason` hangs."""
+    if reason == "idle":
+        _hangs(universe, "nothing can happen any more")
+    elif reason == "limit":
+        _hangs(universe, f"not finished after {job.virtual_limit_ns / 1e9:g} virtual seconds")
+    kernel = universe.kernel
+    for queue in (kernel.ready, kernel.heap, kernel.soft):
+        queue.clear()
+
+
+def _hangs(universe: Universe, what: str) -> None:
+    kernel = universe.kernel
+
+    def words() -> FailureRecord:
+        return hang.record(kernel, what, universe.programs, universe.director_threads())
+
+    universe.oracles.report(HANG, "", words)
+
+
+def _compose(universe: Universe, director: Director | None, job: Job) -> RunResult:
+    kernel, recorder, oracles = universe.kernel, universe.kernel.recorder, universe.oracles
+    failure = oracles.verdict()
+    if failure is not None:
+        recorder.event(kernel.now, Kind.FAILURE, 0, 0, failure.error.encode("utf-8", "replace"))
+    outputs = [output for program in universe.programs for output in program.output()]
+    if director is not None:
+        outputs += director.output()
+    for call, times in refusals.refused.items():
+        oracles.note(f"{call} was refused{f' {times} times' if times > 1 else ''}: it is not simulated")
+    return RunResult(
+        digest=recorder.finish(),
+        events=recorder.events,
+        virtual_ns=kernel.now,
+        failure=failure,
+        status=_status(universe, director, failure),
+        outputs=outputs,
+        notes=oracles.notes,
+        choices=kernel.choices.not_calm() if job.want_choices or failure is not None else {},
+        payloads=[
+            Payload(key, each.size_bytes, "" if each.opaque else f"{each.checksum:08x}")
+            for key, each in recorder.payloads.items()
+        ],
+    )
+
+
+def _status(universe: Universe, director: Director | None, failure: FailureRecord | None) -> int:
+    """The status of the last script; of a scenario, 0 when all is well."""
+    if director is None and universe.programs and universe.programs[-1].status is not None:
+        return universe.programs[-1].status
+    return 0 if failure is None else 1

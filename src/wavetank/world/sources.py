@@ -1,0 +1,235 @@
+"""The user's own code: compiled once in the image, executed anew in each run; and what it imports, imported early.
+
+Owns the reading of import statements and the compiled code of the modules next to the target. Never executes any of
+it: a module of the user's may read `sys.argv` or the environment when it is imported, and both are known only in a
+run. Libraries, which lie elsewhere, are imported in the image for good, because that takes far longer than a run.
+
+The folders of the user's own modules are asked for single files, never listed: what else lies there (the failure files
+of the last campaign, say) would shift the addresses of everything that is imported later.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.machinery
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from importlib.machinery import FileFinder, SourceFileLoader
+from types import CodeType, ModuleType
+from typing import Any, Final
+
+from wavetank.errors import UsageError
+from wavetank.world import places
+
+#: So many modules of the user's own are compiled ahead; more are compiled in each run that imports them.
+MAX_MODULES: Final = 2_000
+
+_compiled: dict[str, CodeType] = {}
+_original_get_code = SourceFileLoader.get_code
+
+
+def code_of(path: str) -> CodeType:
+    """The compiled code of the file at `path`. Raises `UsageError` when it cannot be read or is not Python."""
+    code = _compiled.get(path)
+    if code is None:
+        code = _compile(path)[1]
+    return code
+
+
+def files() -> list[str]:
+    """The files compiled so far."""
+    return list(_compiled)
+
+
+class _Names:
+    """The names in a folder, looked up one by one."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    def __contains__(self, name: str) -> bool:
+        try:
+            os.stat(f"{self.folder}/{name}")
+        except OSError:
+            return False
+        return True
+
+
+class _Finder(FileFinder):
+    """Finds modules in a folder without listing it."""
+
+    def _fill_cache(self) -> None:
+        self._path_cache = _Names(self.path)
+
+
+def _hook(folder: str) -> _Finder:
+    if not _is_own(folder) or not os.path.isdir(folder):
+        raise ImportError("not a folder of the user's own", path=folder)
+    return _Finder(
+        folder,
+        (importlib.machinery.ExtensionFileLoader, importlib.machinery.EXTENSION_SUFFIXES),
+        (SourceFileLoader, importlib.machinery.SOURCE_SUFFIXES),
+        (importlib.machinery.SourcelessFileLoader, importlib.machinery.BYTECODE_SUFFIXES),
+    )
+
+
+_roots: tuple[str, ...] = ()
+
+
+def _is_own(path: str) -> bool:
+    whole = path + os.sep
+    return any(whole.startswith(root) for root in _roots) and places.owner(whole) == "user"
+
+
+def claim(folders: tuple[str, ...]) -> None:
+    """The user's own modules lie in these folders. Called before anything is looked for there."""
+    global _roots
+    _roots = tuple(os.path.join(folder, "") for folder in folders)
+    if _hook not in sys.path_hooks:
+        sys.path_hooks.insert(0, _hook)
+    for folder in [path for path in sys.path_importer_cache if _is_own(path)]:
+        del sys.path_importer_cache[folder]
+    SourceFileLoader.get_code = _get_code  # type: ignore[method-assign, assignment]
+
+
+def _get_code(self: SourceFileLoader, fullname: str) -> CodeType | None:
+    code = _compiled.get(self.path)
+    return _original_get_code(self, fullname) if code is None else code
+
+
+def own_file(name: str) -> str | None:
+    """The user's own file for the module `name`; None when it is somebody else's, or not there."""
+    own = list(_own_files(name))
+    if len(own) < name.count(".") + 1:
+        return None
+    return own[-1][0]
+
+
+def load(path: str) -> ModuleType:
+    """Execute the file at `path` as a module named after it, and return it."""
+    name = os.path.basename(path).removesuffix(".py")
+    if name in sys.modules and getattr(sys.modules[name], "__file__", None) == path:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+# ---- reading import statements
+
+
+def prepare(path: str) -> None:
+    """Compile the file at `path` and the user's own modules that it imports; import the libraries it names."""
+    todo = [(path, "")]
+    libraries: dict[str, None] = {}
+    while todo:
+        file, package = todo.pop()
+        if file in _compiled or len(_compiled) >= MAX_MODULES:
+            continue
+        tree, _compiled[file] = _compile(file)
+        for name in imported(tree, package):
+            own = list(_own_files(name))
+            todo.extend(own)
+            if not own:
+                libraries[name] = None
+    for name in libraries:
+        _import_library(name)
+
+
+def _compile(path: str) -> tuple[ast.Module, CodeType]:
+    try:
+        with open(path, "rb") as file:
+            source = file.read()
+        tree = ast.parse(source, path)
+        return tree, compile(source, path, "exec", dont_inherit=True)
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    except SyntaxError as error:
+        raise UsageError(f"{path} is not valid Python: {error.msg}", where=f"{path}, line {error.lineno}") from None
+    except (ValueError, RecursionError, MemoryError) as error:  # NUL bytes; nested beyond the parser's depth
+        raise UsageError(f"{path} is not valid Python: {error}") from None
+
+
+def imported(tree: ast.Module, package: str) -> Iterator[str]:
+    """The dotted names of the import statements in a module, those inside functions too, but not those for types."""
+    for node in _executed(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = _absolute(node, package)
+            if base:
+                yield base
+                yield from (f"{base}.{alias.name}" for alias in node.names if alias.name != "*")
+
+
+def _executed(tree: ast.AST) -> Iterator[ast.AST]:
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            for other in node.orelse:
+                yield other
+                yield from _executed(other)
+            continue
+        yield node
+        yield from _executed(node)
+
+
+def _absolute(node: ast.ImportFrom, package: str) -> str:
+    if not node.level:
+        return node.module or ""
+    parts = package.split(".") if package else []
+    if node.level > len(parts):
+        return ""
+    kept = parts[: len(parts) - node.level + 1]
+    return ".".join([*kept, node.module] if node.module else kept)
+
+
+def _own_files(name: str) -> Iterator[tuple[str, str]]:
+    """The user's own files that importing `name` would execute, each with its package."""
+    first, *rest = name.split(".")
+    if first in sys.builtin_module_names or first in sys.modules:
+        return
+    for root in _roots:
+        folder, package = root, ""
+        found: list[tuple[str, str]] = []
+        for part in (first, *rest):
+            inside = os.path.join(folder, part)
+            package = f"{package}.{part}" if package else part
+            if os.path.isfile(os.path.join(inside, "__init__.py")):
+                found.append((os.path.join(inside, "__init__.py"), package))
+            elif os.path.isfile(inside + ".py"):
+                found.append((inside + ".py", package.rpartition(".")[0]))
+                break
+            elif not os.path.isdir(inside):
+                break
+            folder = inside
+        if found and _is_own(found[0][0]):
+            yield from found
+            return
+
+
+def _import_library(name: str) -> None:
+    """Import a library's module for good; one that cannot be imported fails again where the program imports it."""
+    if name in sys.modules:
+        return
+    parent, _, last = name.rpartition(".")
+    if parent and (parent not in sys.modules or hasattr(sys.modules[parent], last)):
+        return  # its parent could not be imported, or this is not a module but a name in one
+    if parent and not hasattr(sys.modules[parent], "__path__"):
+        return
+    _quietly(name)
+
+
+def _quietly(name: str) -> Any:
+    try:
+        return import_module(name)
+    except Exception:
+        return None
+    except SystemExit:
+        return None

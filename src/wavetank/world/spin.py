@@ -1,0 +1,79 @@
+"""The watchdog over real time: sees that a program burns the processor while virtual time stands still.
+
+Owns a real timer of the child (setitimer(2), ITIMER_PROF: it counts processor time, so a busy machine raises no
+alarm) and its real signal handler, and decides by what moved between two ticks. It publishes virtual time for the
+parent, which has the last word: it kills a run at the limit on real time.
+
+A tick is a Python signal handler, and thus allocates. So it comes late and rarely: a run shorter than `FIRST_S` has
+none, and is repeated exactly.
+"""
+
+from __future__ import annotations
+
+from types import FrameType
+from typing import Final
+
+from wavetank.frameworks import asyncio as aio
+from wavetank.kernel.core import Kernel
+from wavetank.kernel.shims import real_setitimer, real_signal
+from wavetank.world import mailbox, places
+from wavetank.world.job import FailureRecord
+from wavetank.world.oracles import SPIN, Oracles, text_record
+
+#: Processor time before the first tick, and between ticks.
+FIRST_S: Final = 3.0
+INTERVAL_S: Final = 1.0
+#: So many ticks in a row without any virtual time, or with a timer long overdue, are a failure.
+PATIENCE: Final = 3
+# Linux include/uapi/asm-generic/signal.h and include/uapi/linux/time.h; SIG_IGN is signal(2)'s
+_SIGPROF: Final = 27
+_ITIMER_PROF: Final = 2
+_SIG_IGN: Final = 1
+
+
+class Watchdog:
+    """Watches one kernel, from `start` to `stop`."""
+
+    def __init__(self, kernel: Kernel, oracles: Oracles) -> None:
+        self.kernel = kernel
+        self.oracles = oracles
+        self.seen_ns = -1
+        self.still = 0
+        self.overdue = 0
+
+    def start(self) -> None:
+        """Begin to tick."""
+        real_signal(_SIGPROF, self._tick)
+        real_setitimer(_ITIMER_PROF, FIRST_S, INTERVAL_S)
+
+    def stop(self) -> None:
+        """Tick no more."""
+        real_setitimer(_ITIMER_PROF, 0.0, 0.0)
+        real_signal(_SIGPROF, _SIG_IGN)
+
+    def _tick(self, number: int, frame: FrameType | None) -> None:
+        kernel = self.kernel
+        if mailbox.current is not None:
+            mailbox.current.publish(kernel.now)
+        self.still = self.still + 1 if kernel.now == self.seen_ns else 0
+        self.seen_ns = kernel.now
+        late_ns = aio.overdue_ns()
+        self.overdue = self.overdue + 1 if late_ns > aio.OVERDUE_NS else 0
+        if self.still >= PATIENCE:
+            self._fail("the processor is busy and no virtual time passes", frame)
+        elif self.overdue >= PATIENCE:
+            self._fail(f"the loop's timers never fire; one is {late_ns / 1e9:.1f} s late", frame)
+
+    def _fail(self, what: str, frame: FrameType | None) -> None:
+        kernel = self.kernel
+        if SPIN in self.oracles.off or kernel.stopped is not None:
+            return
+        stack = places.of_frame(frame)
+        detail = "Stack, innermost line last:\n" + "".join(places.lines(stack[::-1]))
+        process, now = kernel.process, kernel.now
+
+        def words() -> FailureRecord:
+            return text_record(SPIN, process.host_name, now, what, stack, detail)
+
+        self.oracles.report(SPIN, process.host_name, words)
+        kernel.stop("spin")

@@ -1,0 +1,114 @@
+"""What belongs to one world: its kernel, network, hosts, programs and oracles.
+
+Owns the wiring between them. The user's face on it is `world.World`, the script target's is `script`; the run inside
+the child is `runtime`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from wavetank.errors import UsageError
+from wavetank.faults import AnyFault
+from wavetank.kernel.core import Kernel, Thread
+from wavetank.network.fabric import Fabric
+from wavetank.trace.schema import Kind
+from wavetank.world import places
+from wavetank.world.host import Host
+from wavetank.world.job import FailureRecord
+from wavetank.world.oracles import EXCEPTION, Oracles, exception_record, text_record
+from wavetank.world.program import Program
+
+if TYPE_CHECKING:
+    from wavetank.kernel.process import Process
+
+#: The first process of a world gets this id. Small ids are the system's own on Linux; these look like an ordinary one.
+FIRST_PID: Final = 1_001
+
+
+class Universe:
+    """Everything of one world. `environment`: what programs see as environment variables."""
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        fabric: Fabric,
+        oracles: Oracles,
+        environment: Mapping[str, str],
+        exit_callbacks: list[Any],
+    ) -> None:
+        self.kernel = kernel
+        self.fabric = fabric
+        self.oracles = oracles
+        self.environment = environment
+        self.exit_callbacks = exit_callbacks
+        self.hosts: dict[str, Host] = {}
+        self.programs: list[Program] = []
+        self.director: Process | None = None
+        self._pids = FIRST_PID
+        fabric.on_fault = self._fault_changes
+
+    def new_pid(self) -> int:
+        """The id of the next process."""
+        pid = self._pids
+        self._pids += 1
+        return pid
+
+    def add_host(self, name: str, addresses: list[str] | None = None) -> Host:
+        """A new host. Raises `UsageError` when the name or an address is taken, or is none."""
+        _check_name(name)
+        host = self.hosts[name] = Host(self, name, self.fabric.add(name, addresses))
+        return host
+
+    def only_director(self, what: str) -> None:
+        """Raise `UsageError` unless the scenario itself is running: hosts' programs do not steer the world."""
+        if self.kernel.process is not self.director:
+            raise UsageError(
+                f"only the scenario may {what}, not a program on a host",
+                why="a program sees the network, not the simulator",
+                next="do it in the scenario function, the one that gets the world",
+            )
+
+    def inject(self, fault: AnyFault) -> None:
+        """Put a fault in force."""
+        self.fabric.inject(fault)
+
+    def _fault_changes(self, fault: AnyFault, begins: bool) -> None:
+        kernel = self.kernel
+        kernel.recorder.event(kernel.now, Kind.FAULT, 0, 1 if begins else 0, str(fault).encode())
+
+    # ---- failures
+
+    def program_failed(self, program: Program, error: BaseException, status: int) -> None:
+        """A program's main ended by an exception, or with a status that is not 0."""
+        now = self.kernel.now
+        host = program.host.name
+
+        def words() -> FailureRecord:
+            if isinstance(error, SystemExit):
+                message = f": {error.code}" if isinstance(error.code, str) else ""
+                stack = places.of_exception(error)
+                detail = places.format_exception(error)
+                return text_record(EXCEPTION, host, now, f"exit status {status}{message}", stack, detail)
+            return exception_record(EXCEPTION, host, now, error, f"out of the main of {program.label}")
+
+        self.oracles.report(EXCEPTION, host, words, lambda: not program.fetched)
+
+    def unhandled(self, error: BaseException, context: str) -> None:
+        """A loop, thread or hook of a program saw an exception that nobody handled."""
+        process = self.kernel.process
+        self.oracles.report_exception("unhandled", process.host_name, error, context)
+
+    def director_threads(self) -> list[Thread]:
+        """The threads of the scenario."""
+        return [] if self.director is None else list(self.director.threads)
+
+
+def _check_name(name: object) -> None:
+    allowed = isinstance(name, str) and 0 < len(name) <= 63 and name[0].isalnum() and name[-1].isalnum()
+    if not allowed or not all(letter.isalnum() or letter in "-_." for letter in name) or not name.isascii():
+        raise UsageError(
+            f"{name!r} cannot be the name of a host",
+            why="a name is 1 to 63 letters, digits, '-', '_' and '.', and neither begins nor ends with one of these",
+        )
