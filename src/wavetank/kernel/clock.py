@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import Final
 
 from wavetank.kernel import core
+from wavetank.kernel.core import Kernel
 
 #: How long the machine had been up when the world began.
 UPTIME_S: Final = 100_000
@@ -47,12 +48,18 @@ class HostClock:
         self.drift_ppm = drift_ppm
 
 
+def wall_at(kernel: Kernel) -> int:
+    """The wall clock of the host that runs, in ns since 1970, without paying for the reading."""
+    now = kernel.now
+    clock = kernel.process.stack.clock
+    return kernel.epoch_ns + (now if clock is None else now + clock.error_ns(now))
+
+
 def wall_ns() -> int:
     """The wall clock of the host that runs, in ns since 1970; pays for the reading."""
     kernel = core.K
-    now = kernel.read_clock()
-    clock = kernel.process.stack.clock
-    return kernel.epoch_ns + (now if clock is None else now + clock.error_ns(now))
+    kernel.read_clock()
+    return wall_at(kernel)
 
 
 def cpu_ns() -> int:

@@ -1,8 +1,8 @@
 """Everything random in a simulated program, as a function of the run's seed.
 
 Owns the random bytes that the operating system would give (`os.urandom`, `os.getrandom`) and what draws on them:
-generators of `random` without a seed of their own, `secrets`, `uuid`, `tempfile`'s names, OpenSSL beneath `ssl`,
-numpy's `default_rng`. Must never ask the real system.
+generators of `random` without a seed of their own, `secrets`, `uuid`, `tempfile`'s names, numpy's `default_rng`; TLS by
+way of `kernel.openssl`. Must never ask the real system.
 
 The idea. Each simulated process has streams of its own, SHAKE128 (FIPS 202) over (seed, host, program, pid, purpose),
 so that what one process draws moves nothing in another, nor what TLS draws in `random`. Generators that libraries made
@@ -238,50 +238,6 @@ def _patch_uuid(module: ModuleType) -> None:
     replace_calls(_Uuid(module), module)
 
 
-# ---- OpenSSL
-
-
-class _Method(ctypes.Structure):
-    """RAND_METHOD, openssl/rand.h."""
-
-    _fields_ = (
-        ("seed", ctypes.c_void_p),
-        ("bytes", ctypes.c_void_p),
-        ("cleanup", ctypes.c_void_p),
-        ("add", ctypes.c_void_p),
-        ("pseudorand", ctypes.c_void_p),
-        ("status", ctypes.c_void_p),
-    )
-
-
-def _fill(address: int, size: int) -> int:
-    """`bytes` of RAND_METHOD: no thread switch may happen here, in the middle of OpenSSL."""
-    ctypes.memmove(address, of(core.K.process).tls.take(size), size)
-    return 1
-
-
-def _ready() -> int:
-    return 1
-
-
-_fill_callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int)(_fill)
-_ready_callback = ctypes.CFUNCTYPE(ctypes.c_int)(_ready)
-_method = _Method(
-    bytes=ctypes.cast(_fill_callback, ctypes.c_void_p),
-    pseudorand=ctypes.cast(_fill_callback, ctypes.c_void_p),
-    status=ctypes.cast(_ready_callback, ctypes.c_void_p),
-)
-
-
-def _patch_openssl(module: ModuleType) -> None:
-    """Replace the generator of the libcrypto that `_ssl` is linked to (RAND_set_rand_method(3))."""
-    file = getattr(module, "__file__", None)  # None: linked into the interpreter
-    library = ctypes.CDLL(file)
-    library.RAND_set_rand_method.argtypes = (ctypes.c_void_p,)
-    if library.RAND_set_rand_method(ctypes.byref(_method)) != 1:
-        raise KernelError("OpenSSL did not take the simulated source of random bytes")
-
-
 # ---- numpy
 
 
@@ -327,9 +283,11 @@ def install() -> None:
     """Replace what is random in the interpreter, now and in modules that are imported later."""
     import posix
 
+    from wavetank.kernel import openssl  # which draws from here
+
     replace_calls(_Calls(), os, posix)
     process.takes_over.append(_takes_over)
     _install_random()
     when_imported("uuid", _patch_uuid)
-    when_imported("_ssl", _patch_openssl)
+    openssl.install()
     when_imported("numpy.random.mtrand", lambda module: _numpy.append(_Numpy(module)))
