@@ -15,8 +15,8 @@ from wavetank.world.job import FailureRecord, HostScript, Job, Output, RunResult
 
 
 def prepare(target: Target) -> None:
-    """Import the target's module."""
-    if target.module:
+    """Import the target's module; a file is left alone."""
+    if target.module and not target.module.startswith("/"):
         importlib.import_module(target.module)
 
 

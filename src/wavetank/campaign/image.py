@@ -207,6 +207,9 @@ def _report(memory: mmap.mmap) -> None:
         file = getattr(module, "__dict__", {}).get("__file__")
         if isinstance(file, str):
             files[name] = file
+    sources = sys.modules.get("wavetank.world.sources")
+    if sources is not None:
+        files |= {f"source {number}": file for number, file in enumerate(sources.files())}
     fixed = bool(_personality() & _NO_RANDOMIZE)
     size = orders.write_answer(memory, orders.ImageReport(files, fixed))
     _write(REPLY_FD, REPLY.pack(READY, 0, size, 0))

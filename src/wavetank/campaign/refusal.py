@@ -5,6 +5,8 @@ Owns the wording. Runs in the image, after it has given up.
 
 from __future__ import annotations
 
+import importlib
+import os
 import traceback
 from typing import Final
 
@@ -12,7 +14,7 @@ from wavetank.campaign.order import Refusal
 from wavetank.errors import WavetankError
 from wavetank.world import places
 
-_MACHINERY: Final = ("<string>", "<frozen importlib", "<frozen runpy")
+_MACHINERY: Final = ("<string>", "<frozen importlib", "<frozen runpy", os.path.dirname(importlib.__file__) + os.sep)
 
 
 def of(error: BaseException) -> Refusal:

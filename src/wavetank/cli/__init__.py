@@ -54,11 +54,16 @@ class _Verbs(click.Group):
             formatter.write_dl([*VERBS.items()])
 
 
-@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
+@click.group(
+    cls=_Verbs,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    invoke_without_command=True,
+    subcommand_metavar="VERB ...",
+)
 @click.version_option(__version__, message="wavetank %(version)s")
 @click.pass_context
 def _wavetank(ctx: click.Context) -> None:
-    r"""Run unmodified network programs on a simulated kernel and network, in virtual time, with seeded faults.
+    """Run unmodified network programs on a simulated kernel and network, in virtual time, with seeded faults.
 
     \b
     wavetank run script.py                       one run
@@ -69,21 +74,21 @@ def _wavetank(ctx: click.Context) -> None:
 
     Exit status: 0 no failure, 1 failure found, 2 usage, 3 internal error, 4 environment, 5 nothing to run,
     6 nondeterminism, 130 stopped by Ctrl-C without a failure.
-    """
+    """  # noqa: D301  # the mark is click's: do not wrap this paragraph
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
 
 
 def main() -> None:
     """The entry point of the command `wavetank`: carries out `sys.argv`, and exits."""
+    if not sys.flags.safe_path and sys.path:
+        # The folder of the command itself, or the present one for `python -m`: not a place for the target's imports.
+        del sys.path[0]
     sys.exit(carry_out(sys.argv[1:]))
 
 
 def carry_out(arguments: list[str]) -> int:
     """Carry out a command line; returns the exit status. Everything that goes wrong becomes a few clear lines."""
-    if not sys.flags.safe_path and sys.path:
-        # The folder of the command itself, or the present one for `python -m`: not a place for the target's imports.
-        del sys.path[0]
     own, rest = _split(arguments)
     try:
         status = _wavetank.main(own, prog_name="wavetank", standalone_mode=False, obj=rest)
