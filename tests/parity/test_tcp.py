@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.kernel_harness import real, simulated
+from tests.unit.kernel_harness import attempt, real, simulated
 
 FACES = ("names", "descriptors", "readiness", "socket", "time")
 BODIES: list[Callable[[], Any]] = []

@@ -18,13 +18,13 @@ from tests.programs import gallery
 PAGE = Path(__file__).parents[2] / "docs" / "gallery.md"
 HEAD = """# The gallery
 
-Real libraries, unmodified, client and server on two simulated hosts that find each other by name; at least 100 KiB each
-way where the protocol carries data, one error path, an orderly close. Each runs in a calm world and under three seeds of
-the `mild` faults, and each of these runs is repeated and must have the same digest. The programs are in
+Real libraries, unmodified, client and server on two simulated hosts that find each other by name; at least 100 KiB
+each way where the protocol carries data, one error path, an orderly close. Each runs in a calm world and under three
+seeds of the `mild` faults, and each of these runs is repeated and must have the same digest. The programs are in
 `tests/programs/gallery`; `make test` runs them. This page is written by `python -m tests.programs.table`.
 
-*repeats*: the whole digest, payload included, is equal. *opaque*: what the library sends comes from a random generator out of
-reach (an OpenSSL of its own); its payload is left out of the digest, and sizes are rounded.
+*repeats*: the whole digest, payload included, is equal. *opaque*: what the library sends comes from a random generator
+out of reach (an OpenSSL of its own); its payload is left out of the digest, and sizes are rounded.
 
 | program | what talks to what | libraries | digest |
 |---|---|---|---|
