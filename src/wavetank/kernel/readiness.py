@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any, Final
 
 from wavetank.kernel import core
-from wavetank.kernel.core import FAR, TIMEOUT
+from wavetank.kernel.core import CALL_COST_NS, FAR, TIMEOUT
 from wavetank.kernel.file import ERR, HUP, IN, NVAL, OUT, PRI, RDBAND, RDHUP, RDNORM, WRBAND, WRNORM, File, error
 from wavetank.kernel.process import FIRST_FD
 
@@ -260,21 +260,23 @@ def _short(mask: int) -> int:
 class _Item:
     """One registered descriptor of an epoll set (`struct epitem`)."""
 
-    __slots__ = ("events", "fd", "file", "listed", "owner")
+    __slots__ = ("events", "fd", "file", "flags", "listed", "owner")
 
-    def __init__(self, owner: EpollFile, fd: int, file: File, events: int) -> None:
+    def __init__(self, owner: EpollFile, fd: int, file: File, mask: int) -> None:
         self.owner = owner
         self.fd = fd
         self.file = file
-        self.events = events
         self.listed = False
+        self.watch(mask)
+
+    def watch(self, mask: int) -> None:
+        """What to report from now on, and how (`EPOLLET`, `EPOLLONESHOT`). Errors always are."""
+        self.events = ((mask & 0xFFFFFFFF) | ERR | HUP) & ~_PRIVATE
+        self.flags = mask & _PRIVATE
 
     def notified(self, events: int) -> None:
-        """`ep_poll_callback`."""
-        wanted = self.events
-        if not wanted & ~_PRIVATE or not events & wanted:
-            return
-        if not self.listed:
+        """`ep_poll_callback`. After a one-shot report nothing is wanted, not even errors."""
+        if events & self.events and not self.listed:
             self.listed = True
             owner = self.owner
             owner.ready.append(self)
@@ -302,7 +304,7 @@ class EpollFile(File):
     def poll(self) -> int:
         """Readable when an entry is ready."""
         for item in self.ready:
-            if item.file.poll() & item.events & ~_PRIVATE:
+            if item.file.poll() & item.events:
                 return IN | RDNORM
         return 0
 
@@ -323,13 +325,13 @@ class EpollFile(File):
                 break
             item = ready.popleft()
             item.listed = False
-            events = item.file.poll() & item.events & ~_PRIVATE
+            events = item.file.poll() & item.events
             if not events:
                 continue
             found.append((item.fd, events))
-            if item.events & ONESHOT:
-                item.events &= _PRIVATE
-            elif not item.events & ET:
+            if item.flags & ONESHOT:
+                item.events = 0
+            elif not item.flags & ET:
                 item.listed = True
                 ready.append(item)
         return found
@@ -413,7 +415,7 @@ class epoll:
         own, number, file = self._target(fd)
         if (number, file) in own.items:
             raise error(errno.EEXIST)
-        item = own.items[number, file] = _Item(own, number, file, (eventmask & 0xFFFFFFFF) | ERR | HUP)
+        item = own.items[number, file] = _Item(own, number, file, eventmask)
         file.watchers.append(item)
         item.notified(file.poll())
 
@@ -423,7 +425,7 @@ class epoll:
         item = own.items.get((number, file))
         if item is None:
             raise error(errno.ENOENT)
-        item.events = (eventmask & 0xFFFFFFFF) | ERR | HUP
+        item.watch(eventmask)
         item.notified(file.poll())
 
     def unregister(self, fd: Any) -> None:
@@ -439,9 +441,13 @@ class epoll:
 
     def poll(self, timeout: float | None = None, maxevents: int = -1) -> list[tuple[int, int]]:
         """Wait for events; `timeout` in seconds, None or negative for ever."""
-        own = self._check()
+        if self._fd < 0:
+            self._check()
+        own = self._file
         kernel = core.K
-        kernel.tick()
+        kernel.now = now = kernel.now + CALL_COST_NS  # Kernel.tick, without the call
+        if now >= kernel.attention:
+            kernel.look_around()
         if maxevents == -1:
             maxevents = FIRST_FD
         elif maxevents <= 0:
@@ -450,7 +456,10 @@ class epoll:
             found = own.collect(maxevents)
             if found:
                 kernel.streak = 0
-                return _shuffled(found) if kernel.scheduling is not None else found
+                return found if kernel.scheduling is None else _shuffled(found)
+        if timeout == 0:
+            kernel.empty_poll()
+            return []
         deadline = _deadline(timeout, 1.0, round_up_ms=True)
         if deadline < 0:
             kernel.empty_poll()

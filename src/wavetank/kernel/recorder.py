@@ -16,6 +16,8 @@ from wavetank.trace.digest import TraceDigest, opaque_size
 from wavetank.trace.schema import HEADER, Kind
 
 _SIZE: Final = 1 << 16
+_HEADER_SIZE: Final = HEADER.size
+_pack_into: Final = HEADER.pack_into
 _KEPT_SIZE: Final = 1 << 20
 #: At most so many bytes of one payload are kept in a trace file.
 PAYLOAD_KEPT: Final = 1 << 16
@@ -116,11 +118,11 @@ class Recorder:
         if self._opaque_objects and thing in self._opaque_objects:
             value = opaque_size(value)
         offset = self._offset
-        if offset + HEADER.size > _SIZE:
+        if offset + _HEADER_SIZE > _SIZE:
             self.flush()
             offset = 0
-        HEADER.pack_into(self._buffer, offset, now, kind, 0, self.actor, task, thing, value, 0)
-        self._offset = offset + HEADER.size
+        _pack_into(self._buffer, offset, now, kind, 0, self.actor, task, thing, value, 0)
+        self._offset = offset + _HEADER_SIZE
         self.events += 1
         if self.keep is not None:
             self._write(HEADER.pack(now, kind, 0, self.actor, task, thing, value, min(len(payload), PAYLOAD_KEPT)))
