@@ -10,12 +10,24 @@ __version__ = "0.1.0.dev0"
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from wavetank import faults as faults
+    from wavetank.campaign.api import Campaign as Campaign
+    from wavetank.campaign.api import Failure as Failure
+    from wavetank.campaign.api import Outcome as Outcome
+    from wavetank.campaign.api import explore as explore
+    from wavetank.campaign.api import run as run
     from wavetank.errors import WavetankError as WavetankError
+    from wavetank.plan import Plan as Plan
 
 # Each public name and the module it comes from; a name whose module is `wavetank.<name>` is that module.
 _HOME = {
+    "Campaign": "wavetank.campaign.api",
+    "Failure": "wavetank.campaign.api",
+    "Outcome": "wavetank.campaign.api",
+    "Plan": "wavetank.plan",
     "WavetankError": "wavetank.errors",
+    "explore": "wavetank.campaign.api",
     "faults": "wavetank.faults",
+    "run": "wavetank.campaign.api",
 }
 
 __all__ = ["__version__", *_HOME]
