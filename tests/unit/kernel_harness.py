@@ -33,7 +33,8 @@ def simulated(
 ) -> Any:
     """What `body(*args)` returns as the only program of the host `hosts[0]`, in a fresh interpreter.
 
-    `faces` are modules of `wavetank.kernel` to install, in this order. `before` runs after that and before the world
+    `faces` are modules of `wavetank.kernel` to install, in this order; with `threads` among them the body runs on what
+    `threading` takes for the main thread. `before` runs after that and before the world
     exists (what an image would import). Raises `BodyFailed` when the body raises.
     """
     job = {"faces": tuple(faces), "seed": seed, "epoch_s": epoch_s, "hosts": tuple(hosts)}
@@ -141,7 +142,19 @@ def _simulated(job: dict[str, Any]) -> tuple[bool, Any]:
     if job["before"] is not None:
         _function(job["before"], names)()
     body = _function(job["body"], names)
+    if "threads" in job["faces"]:
+        body = _beginning_threads(body)
     return World(job["seed"], job["epoch_s"], job["hosts"]).run(body, job["args"])
+
+
+def _beginning_threads(body: Callable[..., Any]) -> Callable[..., Any]:
+    def begun(*args: Any) -> Any:
+        from wavetank.kernel import threads
+
+        threads.process_threads_begin()
+        return body(*args)
+
+    return begun
 
 
 class World:
