@@ -6,8 +6,8 @@ system calls that lead out, whoever makes them: a C library, ctypes, an event lo
 Must never hinder what stays inside: memory, files, threads of C libraries, signals to the process itself.
 
 The filter can neither be taken away again nor loosened, so it is installed in the child of one run, never in the
-image (0.6 ms in a fresh fork; each real system call then costs some 40 ns more). It is no sandbox against malice: files are the real
-ones, and a descriptor that was open before can still be read and written.
+image (0.6 ms in a fresh fork; each real system call then costs some 40 ns more). It is no sandbox against malice:
+files are the real ones, and a descriptor that was open before can still be read and written.
 
 What is allowed by name (`--allow`) opens the whole *group* of system calls behind that name, since the filter cannot
 tell who calls. Sources: linux/seccomp.h, linux/audit.h, linux/filter.h, asm/unistd_64.h and asm-generic/unistd.h of
