@@ -32,7 +32,7 @@ def job(seed: int = 0, choices: dict[str, int] | None = None, **fields: Any) -> 
 def image_for(doing: str, *, module: str = "", workers: int = 1, path: str = "") -> Image:
     target = Target(label=doing, function=doing, module=module)
     front = [path] if path else []
-    return Image(ImageOrder(target, 0, RUNTIME, SHIMS), [*front, ROOT, *filter(None, sys.path)], workers=workers)
+    return Image(ImageOrder(target, RUNTIME, SHIMS), [*front, ROOT, *filter(None, sys.path)], workers=workers)
 
 
 @pytest.fixture
@@ -172,7 +172,7 @@ def test_a_run_whose_virtual_time_moves_hangs_instead(opened: Open) -> None:
 
 def test_a_defect_of_ours_is_an_internal_error_with_its_traceback(opened: Open) -> None:
     with pytest.raises(InternalError, match="RuntimeError: a defect"):
-        opened("break").run(job())
+        opened("break_").run(job())
 
 
 def test_what_goes_to_the_real_descriptors_is_kept_within_a_limit(opened: Open) -> None:

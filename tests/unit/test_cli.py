@@ -209,6 +209,16 @@ def test_a_plan_and_families_are_two_answers_to_one_question(say, here: Path) ->
     assert say("run", "x.py::echo", "--plan", "plan.json", "--faults", "mild").status == 2
 
 
+def test_a_run_that_breaks_inside_wavetank_is_a_defect_of_ours(say, here: Path) -> None:
+    (here / "x.py").write_text("def break_(world): ...\n")
+    found = say("run", "x.py::break_")
+    assert found.status == 3
+    assert found.err.startswith(
+        "wavetank: internal error: a simulated run broke inside Wavetank: RuntimeError: a defect\n"
+    )
+    assert "Traceback" not in found.err
+
+
 def test_a_defect_of_ours_is_one_line_and_a_hint(say, monkeypatch: pytest.MonkeyPatch) -> None:
     def defect() -> None:
         raise KeyError("oops")
@@ -218,7 +228,7 @@ def test_a_defect_of_ours_is_one_line_and_a_hint(say, monkeypatch: pytest.Monkey
     assert found.status == 3
     assert found.err.splitlines() == [
         "wavetank: internal error: KeyError: 'oops'",
-        "wavetank: this is a defect of Wavetank; WAVETANK_DEBUG=1 shows where",
+        "wavetank: this is a defect of Wavetank, not of your program; WAVETANK_DEBUG=1 shows where",
     ]
     monkeypatch.setenv("WAVETANK_DEBUG", "1")
     assert "Traceback" in say("explore", "x.py::fail").err

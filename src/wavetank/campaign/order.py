@@ -22,14 +22,13 @@ _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(errors.__file__)))
 
 
 class ImageOrder(msgspec.Struct, frozen=True):
-    """What the image is to prepare: the target, and the second (UTC) at which its virtual clock starts.
+    """What the image is to prepare. Nothing in it differs from day to day: the clock of a run starts with its plan.
 
     `runtime` and `shims` name the modules with `prepare` and `execute`, and with `install`. They are a seam: the tests
     of the image alone put small stand-ins there.
     """
 
     target: Target
-    epoch_s: int
     runtime: str = "wavetank.world.runtime"
     shims: str = "wavetank.kernel.shims"
 

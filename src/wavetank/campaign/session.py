@@ -57,7 +57,7 @@ class Session:
         self.settings = settings
         self.epoch_s = today_s() if epoch_s is None else epoch_s
         self.cwd = cwd or targets.folder_of(target)
-        order = ImageOrder(target, self.epoch_s, **_stand_ins)
+        order = ImageOrder(target, **_stand_ins)
         self.image = Image(order, targets.search_path(target), workers=workers)
 
     def __enter__(self) -> Self:

@@ -15,7 +15,7 @@ from typing import Final
 import click
 
 from wavetank import __version__
-from wavetank.errors import EXIT_INTERNAL, EXIT_OK, EXIT_USAGE, WavetankError, did_you_mean
+from wavetank.errors import EXIT_INTERNAL, EXIT_OK, EXIT_USAGE, InternalError, WavetankError, did_you_mean
 
 #: The verbs there are, with the line that `--help` shows.
 VERBS: Final = {
@@ -99,9 +99,11 @@ def carry_out(arguments: list[str]) -> int:
     except click.ClickException as error:
         _say(error.format_message())
         return EXIT_USAGE
+    except InternalError as error:
+        return _defect(error.what, str(error))
     except WavetankError as error:
         _say(str(error))
-        _traceback_for_developers()
+        _for_developers()
         return error.exit_status
     except BrokenPipeError:
         # Whoever read our output has enough (`| head`). Python would complain once more at its own exit.
@@ -111,10 +113,7 @@ def carry_out(arguments: list[str]) -> int:
         _say("stopped")
         return EXIT_INTERRUPTED
     except Exception as error:
-        _say(f"internal error: {type(error).__name__}: {error}".splitlines()[0])
-        _say("this is a defect of Wavetank; WAVETANK_DEBUG=1 shows where")
-        _traceback_for_developers()
-        return EXIT_INTERNAL
+        return _defect(f"{type(error).__name__}: {error}")
 
 
 def _split(arguments: list[str]) -> tuple[list[str], tuple[str, ...]]:
@@ -129,8 +128,16 @@ def _say(text: str) -> None:
     click.echo(f"wavetank: {text}", err=True)
 
 
-def _traceback_for_developers() -> None:
+def _defect(what: str, details: str = "") -> int:
+    """Something of ours is broken: one line, and how to see more."""
+    _say(f"internal error: {what}".splitlines()[0])
+    _say("this is a defect of Wavetank, not of your program; WAVETANK_DEBUG=1 shows where")
+    _for_developers(details)
+    return EXIT_INTERNAL
+
+
+def _for_developers(details: str = "") -> None:
     if os.environ.get("WAVETANK_DEBUG") == "1":
         import traceback
 
-        click.echo(traceback.format_exc(), err=True)
+        click.echo(f"{details}\n{traceback.format_exc()}", err=True)

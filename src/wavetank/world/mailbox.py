@@ -159,7 +159,9 @@ class Mailbox:
         start = self._base + _RESULT_AT
         data = self._memory[start : start + size]
         if state == BROKEN:
-            raise InternalError("a simulated run broke inside Wavetank", where=data.decode("utf-8", "replace"))
+            text = data.decode("utf-8", "replace").strip()
+            last = text.rpartition("\n")[2]
+            raise InternalError(f"a simulated run broke inside Wavetank: {last}", where=text)
         assert state == RESULT, f"no answer in this slot (state {state})"
         return decode_result(data)
 
