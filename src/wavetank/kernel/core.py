@@ -28,9 +28,10 @@ from greenlet import getcurrent, greenlet
 from wavetank.errors import KernelError
 
 if TYPE_CHECKING:
-    from wavetank.kernel.choices import Choices, Stream
+    from wavetank.kernel.choices import Choices
     from wavetank.kernel.process import Process
     from wavetank.kernel.recorder import Recorder
+    from wavetank.network.link import Draws
 
 #: Virtual cost of a system call, of a reading of the clock, and how long a thread runs while others are ready.
 #: Orders of magnitude of CPython on Linux: about 1 us for a socket call, 50 ns for `time.monotonic()`.
@@ -150,7 +151,7 @@ class Kernel:
         self.process: Process = None  # type: ignore[assignment]  # that of `running`
         self.fds: dict[int, Any] = {}
         self.next_ident = 0x7000_0000
-        self.scheduling: Stream | None = None  # set while a `Scheduling` fault is active
+        self.scheduling: Draws | None = None  # set while a `Scheduling` fault is active
         self.scheduling_rate = 0
         self.frozen: list[Thread] = []  # parked for ever: kept, so that their `finally` blocks never run
         self.in_soft = False

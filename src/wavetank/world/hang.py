@@ -51,7 +51,7 @@ def _reason(thread: Thread) -> str:
 
 
 def unfinished(kernel: Kernel, programs: list[Program]) -> list[Wait]:
-    """The waits in all programs that have not ended, those in user code first among the equals of a program."""
+    """The waits in those of the programs that have not ended."""
     found: list[Wait] = []
     processes = [program.process for program in programs if not program.done]
     for thread in kernel.threads:
@@ -62,8 +62,10 @@ def unfinished(kernel: Kernel, programs: list[Program]) -> list[Wait]:
 
 def record(kernel: Kernel, what: str, programs: list[Program], others: list[Thread]) -> FailureRecord:
     """The failure: `what` happened, and who waits. `others`: threads of no program, the director's."""
-    waits = [wait for thread in others if not thread.finished for wait in waits_of(thread)]
-    waits += unfinished(kernel, programs)
+    awaited = [program for program in programs if program.waiting] or programs[-1:]
+    waits = unfinished(kernel, awaited)
+    waits += [wait for thread in others if not thread.finished for wait in waits_of(thread)]
+    waits += unfinished(kernel, [program for program in programs if program not in awaited])
     first = _first(waits)
     error = f"{what}; {first.name} waits: {first.reason}" if first else what
     detail = "".join(line for wait in waits for line in wait.lines())

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
+from wavetank.frameworks import state
 from wavetank.kernel import exits
 from wavetank.world.output import Streams
 
@@ -108,6 +109,7 @@ def assume(
     for namespace, name in _SLOTS:
         process.own(namespace, name, values[name])
     exits.begin(process, inherited)
+    state.begin(process)
     _assume_library_state(process)
 
 
@@ -116,6 +118,7 @@ def keep_present(process: Process) -> None:
     for namespace, name in _SLOTS:
         process.own(namespace, name, namespace.get(name))
     exits.begin(process, exits.registered())
+    state.begin(process)
     _assume_library_state(process)
 
 

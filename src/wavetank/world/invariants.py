@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from wavetank.errors import UsageError
 from wavetank.kernel.core import FAR, Thread
+from wavetank.world import places
 
 if TYPE_CHECKING:
     from wavetank.world.universe import Universe
@@ -19,14 +20,13 @@ if TYPE_CHECKING:
 Check = Callable[[], Any]
 
 
-class Violated(AssertionError):
-    """A check returned False."""
-
-
 def run_check(check: Check, what: str) -> None:
     """Raise unless `check` passes."""
     if check() is False:
-        raise Violated(f"{what}: {getattr(check, '__qualname__', check)!s} returned False")
+        place = places.of_function(check)
+        error = AssertionError(f"{what}: the check{f' at {place}' if place else ''} returned False")
+        places.point_to(error, place)
+        raise error
 
 
 class Invariants:

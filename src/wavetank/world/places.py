@@ -83,7 +83,20 @@ def of_exception(error: BaseException) -> list[Place]:
         for frame, line in traceback.walk_tb(error.__traceback__)
         if owner(frame.f_code.co_filename) != "wavetank"
     ]
-    return found[::-1]
+    pointed = error.__dict__.get("__wavetank_place__")
+    return found[::-1] if pointed is None else [*found[::-1], pointed]
+
+
+def of_function(function: Any) -> Place | None:
+    """Where a function begins, None when it is not written in Python."""
+    code = getattr(function, "__code__", None)
+    return None if code is None else Place(code.co_filename, code.co_firstlineno, code.co_name)
+
+
+def point_to(error: BaseException, place: Place | None) -> None:
+    """Say where in the user's code the reason for `error` is, when no line of its traceback can."""
+    if place is not None:
+        error.__dict__["__wavetank_place__"] = place
 
 
 def of_coroutine(awaitable: Any) -> list[Place]:
@@ -130,9 +143,7 @@ def _hide(shown: traceback.TracebackException, seen: set[int]) -> None:
     if id(shown) in seen:
         return
     seen.add(id(shown))
-    kept = [entry for entry in shown.stack if owner(entry.filename) != "wavetank"]
-    if kept:
-        shown.stack[:] = kept
+    shown.stack[:] = [entry for entry in shown.stack if owner(entry.filename) != "wavetank"]
     for other in (shown.__cause__, shown.__context__, *(getattr(shown, "exceptions", None) or ())):
         if other is not None:
             _hide(other, seen)

@@ -17,8 +17,8 @@ from typing import Any, Final
 
 from wavetank.errors import UsageError, did_you_mean
 from wavetank.frameworks import asyncio as aio
-from wavetank.frameworks import uvloop
-from wavetank.kernel import core, entropy, exits, refusals
+from wavetank.frameworks import reports, uvloop
+from wavetank.kernel import core, entropy, exits, guard, refusals, threads
 from wavetank.kernel.core import Kernel
 from wavetank.kernel.process import Process
 from wavetank.kernel.recorder import Recorder
@@ -61,6 +61,7 @@ def prepare(target: Target) -> None:
         sources.prepare(each.path)
     if target.module:
         _prepare_module(target.module)
+    threads.remember_image()
 
 
 def _own_folders(target: Target) -> tuple[str, ...]:
@@ -106,6 +107,8 @@ def execute(job: Job) -> RunResult:
     director = _populate(universe, job)
     for fault in job.plan.faults:
         universe.inject(fault)
+    for text in guard.install(job.allow):
+        oracles.note(text)
     watchdog = Watchdog(kernel, oracles)
     watchdog.start()
     reason = kernel.run()
@@ -137,11 +140,15 @@ def _adopt(kernel: Kernel, fabric: Fabric) -> None:
     identity.keep_present(scheduler)
     core.K = kernel
     scheduler.main_thread = kernel.adopt(scheduler, "MainThread")
+    threads.process_threads_begin()
 
 
 def _listen(universe: Universe) -> None:
-    aio.report_unhandled = universe.unhandled
-    uvloop.on_use = universe.oracles.note
+    reports.unhandled_hooks[:] = [universe.unhandled]
+    reports.note_hooks[:] = [universe.oracles.note]
+    threads.thread_exception_hooks[:] = [
+        lambda error, text: universe.unhandled(universe.kernel.process.host_name, text, error)
+    ]
 
 
 def _populate(universe: Universe, job: Job) -> Director | None:

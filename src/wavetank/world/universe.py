@@ -6,18 +6,20 @@ the child is `runtime`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from wavetank.errors import UsageError
-from wavetank.faults import AnyFault
+from wavetank.faults import AnyFault, Scheduling
+from wavetank.kernel.choices import Stream, rate_of
 from wavetank.kernel.core import Kernel, Thread
 from wavetank.network.fabric import Fabric
 from wavetank.trace.schema import Kind
 from wavetank.world import places
 from wavetank.world.host import Host
 from wavetank.world.job import FailureRecord
-from wavetank.world.oracles import EXCEPTION, Oracles, exception_record, text_record
+from wavetank.world.oracles import EXCEPTION, UNHANDLED, Oracles, exception_record, text_record
 from wavetank.world.program import Program
 
 if TYPE_CHECKING:
@@ -25,6 +27,20 @@ if TYPE_CHECKING:
 
 #: The first process of a world gets this id. Small ids are the system's own on Linux; these look like an ordinary one.
 FIRST_PID: Final = 1_001
+_HOST_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
+
+
+class _OnHost:
+    """Draws that are calm unless a process of one host runs, or has just given way."""
+
+    def __init__(self, stream: Stream, kernel: Kernel, host: str) -> None:
+        self._stream = stream
+        self._kernel = kernel
+        self._host = host
+
+    def draw(self, rate: int, bound: int) -> int:
+        """See `Stream.draw`."""
+        return self._stream.draw(rate, bound) if self._kernel.process.host_name == self._host else 0
 
 
 class Universe:
@@ -48,6 +64,7 @@ class Universe:
         self.director: Process | None = None
         self._pids = FIRST_PID
         fabric.on_fault = self._fault_changes
+        fabric.other_fault = self._other_fault_changes
 
     def new_pid(self) -> int:
         """The id of the next process."""
@@ -78,6 +95,18 @@ class Universe:
         kernel = self.kernel
         kernel.recorder.event(kernel.now, Kind.FAULT, 0, 1 if begins else 0, str(fault).encode())
 
+    def _other_fault_changes(self, fault: AnyFault, begins: bool) -> None:
+        """Scheduling is the kernel's: of several such faults the one that began last is in force."""
+        kernel = self.kernel
+        active = [each for each in self.fabric.active if isinstance(each, Scheduling)]
+        if not active:
+            kernel.scheduling = None
+        elif isinstance(fault, Scheduling):
+            stream = kernel.choices.stream("scheduling", active[-1].target)
+            kernel.scheduling_rate = rate_of(active[-1].rate)
+            kernel.scheduling = stream if active[-1].target == "*" else _OnHost(stream, kernel, active[-1].target)
+        kernel.refresh_attention()
+
     # ---- failures
 
     def program_failed(self, program: Program, error: BaseException, status: int) -> None:
@@ -95,10 +124,9 @@ class Universe:
 
         self.oracles.report(EXCEPTION, host, words, lambda: not program.fetched)
 
-    def unhandled(self, error: BaseException, context: str) -> None:
-        """A loop, thread or hook of a program saw an exception that nobody handled."""
-        process = self.kernel.process
-        self.oracles.report_exception("unhandled", process.host_name, error, context)
+    def unhandled(self, host: str, context: str, error: BaseException) -> None:
+        """A loop, thread or hook of a program on `host` saw an exception that nobody handled."""
+        self.oracles.report_exception(UNHANDLED, host, error, context)
 
     def director_threads(self) -> list[Thread]:
         """The threads of the scenario."""
@@ -106,8 +134,7 @@ class Universe:
 
 
 def _check_name(name: object) -> None:
-    allowed = isinstance(name, str) and 0 < len(name) <= 63 and name[0].isalnum() and name[-1].isalnum()
-    if not allowed or not all(letter.isalnum() or letter in "-_." for letter in name) or not name.isascii():
+    if not isinstance(name, str) or not _HOST_NAME.fullmatch(name):
         raise UsageError(
             f"{name!r} cannot be the name of a host",
             why="a name is 1 to 63 letters, digits, '-', '_' and '.', and neither begins nor ends with one of these",
