@@ -23,6 +23,7 @@ import mmap
 import os
 import struct
 import sys
+from _signal import signal  # type: ignore[import-not-found]  # the C module under `signal`
 from importlib import import_module
 from importlib.machinery import SourceFileLoader
 from typing import Any, Final, NoReturn
@@ -65,6 +66,8 @@ _NO_RANDOMIZE: Final = 0x0040000  # ADDR_NO_RANDOMIZE, Linux include/uapi/linux/
 _PR_SET_PDEATHSIG: Final = 1  # Linux include/uapi/linux/prctl.h
 _SIGKILL: Final = 9
 _SIGUSR1: Final = 10
+_SIGPROF: Final = 27
+_SIG_IGN: Final = 1
 _TOO_EARLY: Final = ("socket", "select", "selectors", "threading", "ssl", "asyncio", "subprocess", "queue")
 
 # The real calls: `os` as a run sees it is not the real one.
@@ -97,6 +100,7 @@ def main() -> None:
     sys.path[:] = memory[PATH_AT : PATH_AT + path_size].decode("utf-8", "surrogateescape").split("\0")[1:]
     faulthandler.enable(file=2, all_threads=False)
     faulthandler.register(_SIGUSR1, file=2, all_threads=False)
+    signal(_SIGPROF, _SIG_IGN)  # a question of the parent, to the watchdog that a run may have
     prctl = _prctl()
     pid = os.getpid()
     try:

@@ -30,15 +30,16 @@ from wavetank.campaign.order import ImageOrder, ImageReport
 from wavetank.errors import EnvironmentProblem, InternalError, UsageError
 from wavetank.world import places
 from wavetank.world.job import FailureRecord, Job, Output, RunResult
-from wavetank.world.mailbox import BROKEN, EMPTY, SLOTS, Mailbox
+from wavetank.world.mailbox import EMPTY, SLOTS, Mailbox
 
 #: The target's imports may take so long. Then the line that does not end is shown.
 START_LIMIT_S: Final = 120.0
 #: So much of the beginning, and of the end, of what a run's real descriptors 1 and 2 got is kept.
 CAPTURE_BYTES: Final = 64 * 1024
-#: After the limit on real time, a run gets so long to dump its stack.
-_DUMP_S: Final = 2.0
-#: How often a run is looked at: is virtual time moving, and, without pidfd, is it still there?
+#: After the limit on real time, a run is asked for its virtual time so often, and gets so long to dump its stack.
+_QUESTIONS: Final = 2
+_DUMP_S: Final = 1.0
+#: How often a run is looked at: has it any real time left, and, without pidfd, is it still there?
 _LOOK_S: Final = 0.25
 _LOOK_BLINDLY_S: Final = 0.02
 #: How often the image's loop is rehearsed; measured: after the first time nothing changes any more.
@@ -70,10 +71,10 @@ class _Slot:
         self.pid = 0
         self.pidfd = -1
         self.reaping = False
-        self.started = self.moved = 0.0
-        self.seen_ns = 0
-        self.overdue = ""  # "spin" or "hang" once the limit on real time has passed
-        self.killed_at = 0.0
+        self.started = 0.0
+        self.asked_at = 0.0  # when an overdue run was last asked something
+        self.heard_ns: list[int] = []  # what virtual time an overdue run has told
+        self.overdue = ""  # "spin" or "hang" once that is decided
 
     def collect(self) -> None:
         """Take what the capture pipe holds."""
@@ -104,10 +105,10 @@ class _Slot:
         self.skipped = 0
         self.token, self.job = token, job
         self.pid, self.pidfd, self.reaping = 0, -1, False
-        self.started = self.moved = time.monotonic()
-        self.seen_ns = 0
+        self.started = time.monotonic()
+        self.asked_at = 0.0
+        self.heard_ns = []
         self.overdue = ""
-        self.killed_at = 0.0
 
 
 class Image:
@@ -317,18 +318,24 @@ class Image:
         if self._blind and _has_ended(slot):
             self._ended(slot)
             return
-        virtual_ns = slot.box.now_ns
-        if virtual_ns != slot.seen_ns:
-            slot.seen_ns, slot.moved = virtual_ns, now
+        if now - slot.started > job.real_limit_s and slot.box.state == EMPTY:
+            self._overdue(slot, now)
+
+    def _overdue(self, slot: _Slot, now: float) -> None:
+        """A run has no real time left. Does its virtual time move? Where is it? Then it is ended."""
         if slot.overdue:
-            if now - slot.killed_at > _DUMP_S:
+            if now - slot.asked_at > _DUMP_S:
                 self._kill(slot)
-        elif now - slot.started > job.real_limit_s:
-            slot.overdue = "spin" if now - slot.moved > min(job.real_limit_s / 2, 5.0) else "hang"
-            slot.killed_at = now
-            os.kill(slot.pid, signal.SIGUSR1)
-        elif slot.box.state != EMPTY:
-            slot.moved = now
+        elif not slot.asked_at or now - slot.asked_at > _LOOK_S:
+            if slot.asked_at:
+                slot.heard_ns.append(slot.box.now_ns)
+            slot.asked_at = now
+            if len(slot.heard_ns) < _QUESTIONS:
+                # The watchdog in the run (`wavetank.world.spin`) answers by publishing its virtual time.
+                os.kill(slot.pid, signal.SIGPROF)
+            else:
+                slot.overdue = "hang" if len(set(slot.heard_ns)) > 1 else "spin"
+                os.kill(slot.pid, signal.SIGUSR1)
 
     @staticmethod
     def _kill(slot: _Slot) -> None:
@@ -389,12 +396,11 @@ class Image:
         assert job is not None, "a slot without a run ended"
         slot.job = None
         self._idle.append(slot)
-        if slot.box.state == EMPTY or (slot.overdue and slot.box.state != BROKEN):
+        result = slot.box.answer() if slot.box.state != EMPTY else None
+        if result is None or (slot.overdue and result.failure is None):
             result = _unanswered(slot, job, status)
-        else:
-            result = slot.box.answer()
-            if said := slot.captured():
-                result.outputs.append(Output("real descriptors", said, "", None))
+        elif said := slot.captured():
+            result.outputs.append(Output("real descriptors", said, "", None))
         self._done.append(Finished(token, result))
 
 
