@@ -12,6 +12,7 @@ from typing import NamedTuple
 from wavetank.frameworks import asyncio as aio
 from wavetank.kernel.core import Kernel, Thread
 from wavetank.world import places
+from wavetank.world.finder import owner
 from wavetank.world.job import FailureRecord
 from wavetank.world.oracles import HANG, text_record
 from wavetank.world.places import Place
@@ -31,7 +32,7 @@ class Wait(NamedTuple):
     def lines(self) -> Iterator[str]:
         """The wait as a report shows it."""
         yield f"{self.name}: {self.reason}\n"
-        shown = [place for place in self.stack if places.owner(place.file) == "user"] or self.stack[:4]
+        shown = [place for place in self.stack if owner(place.file) == "user"] or self.stack[:4]
         yield from places.lines(shown[::-1])
 
 
@@ -76,6 +77,6 @@ def record(kernel: Kernel, what: str, programs: list[Program], others: list[Thre
 def _first(waits: list[Wait]) -> Wait | None:
     """The wait that says most: the first one with a line of the user's own, else the first."""
     for wait in waits:
-        if any(places.owner(place.file) == "user" for place in wait.stack):
+        if any(owner(place.file) == "user" for place in wait.stack):
             return wait
     return waits[0] if waits else None

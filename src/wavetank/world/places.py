@@ -1,7 +1,7 @@
 """Where in the user's code something happened or waits: stacks as a reader wants them.
 
-Owns the distinction between the user's own code, libraries, the standard library and Wavetank, and the text of stacks
-and exceptions with our frames left out. It decides nothing: oracles ask it where, reports show what it says.
+Owns the text of stacks and exceptions, with our frames left out and the user's own line first. It decides nothing:
+oracles ask it where, reports show what it says.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import traceback
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
 from types import FrameType, TracebackType
 from typing import Any, Final, NamedTuple
 
-_WAVETANK: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+from wavetank.world.finder import LIBRARIES
+from wavetank.world.finder import owner as owner
+
 _STANDARD: Final = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
-_LIBRARIES: Final = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 #: No report shows a stack deeper than this; of deeper ones, the innermost lines.
 MAX_DEPTH: Final = 64
 
@@ -31,21 +31,9 @@ class Place(NamedTuple):
         return f"{short(self.file)}:{self.line} in {self.function}"
 
 
-@lru_cache(maxsize=4096)
-def owner(path: str) -> str:
-    """Who wrote the file at `path`: "user", "library", "python" or "wavetank"."""
-    if path.startswith((_WAVETANK, "<wavetank")):
-        return "wavetank"
-    if any(part in path for part in _LIBRARIES):
-        return "library"
-    if path.startswith(("<", _STANDARD)):
-        return "python"
-    return "user"
-
-
 def short(path: str) -> str:
     """A path as reports show it: a library's from the package on, the user's own as the name of the file."""
-    for part in _LIBRARIES:
+    for part in LIBRARIES:
         _, found, rest = path.rpartition(part)
         if found:
             return rest

@@ -24,7 +24,7 @@ from wavetank.kernel.process import Process
 from wavetank.kernel.recorder import Recorder
 from wavetank.kernel.stack import Stack
 from wavetank.network.fabric import Fabric, Node
-from wavetank.trace.schema import Kind
+from wavetank.trace.schema import Kind, file_header
 from wavetank.world import hang, identity, mailbox, script, sources
 from wavetank.world.director import Director, Scenario
 from wavetank.world.job import FailureRecord, Job, Payload, RunResult, Target
@@ -131,7 +131,10 @@ def _trace_file() -> Any:
     if box is None:
         return None
     file = io.FileIO(TRACE_FD, "wb", closefd=False)  # made in any case: see above
-    return file if box.trace_path() else None
+    if not box.trace_path():
+        return None
+    file.write(file_header())
+    return file
 
 
 def _adopt(kernel: Kernel, fabric: Fabric) -> None:

@@ -3,26 +3,22 @@
 Owns the reading of import statements and the compiled code of the modules next to the target. Never executes any of
 it: a module of the user's may read `sys.argv` or the environment when it is imported, and both are known only in a
 run. Libraries, which lie elsewhere, are imported in the image for good, because that takes far longer than a run.
-
-The folders of the user's own modules are asked for single files, never listed: what else lies there (the failure files
-of the last campaign, say) would shift the addresses of everything that is imported later.
 """
 
 from __future__ import annotations
 
 import ast
-import importlib.machinery
 import importlib.util
 import os
 import sys
 from collections.abc import Iterator
 from importlib import import_module
-from importlib.machinery import FileFinder, SourceFileLoader
+from importlib.machinery import SourceFileLoader
 from types import CodeType, ModuleType
 from typing import Any, Final
 
 from wavetank.errors import UsageError
-from wavetank.world import places
+from wavetank.world import finder
 
 #: So many modules of the user's own are compiled ahead; more are compiled in each run that imports them.
 MAX_MODULES: Final = 2_000
@@ -44,54 +40,19 @@ def files() -> list[str]:
     return list(_compiled)
 
 
-class _Names:
-    """The names in a folder, looked up one by one."""
-
-    def __init__(self, folder: str) -> None:
-        self.folder = folder
-
-    def __contains__(self, name: str) -> bool:
-        try:
-            os.stat(f"{self.folder}/{name}")
-        except OSError:
-            return False
-        return True
-
-
-class _Finder(FileFinder):
-    """Finds modules in a folder without listing it."""
-
-    def _fill_cache(self) -> None:
-        self._path_cache = _Names(self.path)
-
-
-def _hook(folder: str) -> _Finder:
-    if not _is_own(folder) or not os.path.isdir(folder):
-        raise ImportError("not a folder of the user's own", path=folder)
-    return _Finder(
-        folder,
-        (importlib.machinery.ExtensionFileLoader, importlib.machinery.EXTENSION_SUFFIXES),
-        (SourceFileLoader, importlib.machinery.SOURCE_SUFFIXES),
-        (importlib.machinery.SourcelessFileLoader, importlib.machinery.BYTECODE_SUFFIXES),
-    )
-
-
 _roots: tuple[str, ...] = ()
 
 
 def _is_own(path: str) -> bool:
     whole = path + os.sep
-    return any(whole.startswith(root) for root in _roots) and places.owner(whole) == "user"
+    return any(whole.startswith(root) for root in _roots) and finder.owner(whole) == "user"
 
 
 def claim(folders: tuple[str, ...]) -> None:
     """The user's own modules lie in these folders. Called before anything is looked for there."""
     global _roots
     _roots = tuple(os.path.join(folder, "") for folder in folders)
-    if _hook not in sys.path_hooks:
-        sys.path_hooks.insert(0, _hook)
-    for folder in [path for path in sys.path_importer_cache if _is_own(path)]:
-        del sys.path_importer_cache[folder]
+    finder.install()
     SourceFileLoader.get_code = _get_code  # type: ignore[method-assign, assignment]
 
 
