@@ -20,6 +20,7 @@ from wavetank.kernel.tcp import handshake, options, output, timers
 from wavetank.kernel.tcp import input as tcp_input
 from wavetank.kernel.tcp.resting import Resting
 from wavetank.kernel.tcp.state import (
+    CAN_RECEIVE,
     CAN_SEND,
     CLOSE,
     ESTABLISHED,
@@ -46,7 +47,7 @@ from wavetank.trace.schema import Kind
 if TYPE_CHECKING:
     from wavetank.kernel.stack import Stack
 
-_SEND, _RECEIVE = int(Kind.SEND), int(Kind.RECEIVE)
+_RECEIVE = int(Kind.RECEIVE)
 
 
 class Tcp(Endpoint):
@@ -212,6 +213,14 @@ class Tcp(Endpoint):
 
     def send(self, data: memoryview | bytes, flags: int) -> int | None:
         """`send(2)`."""
+        size = len(data)
+        rare = flags or self.fin_wanted or self.pending_error or self.state is not ESTABLISHED
+        if rare or not 0 < size <= self.send_limit - self.queued:
+            return self._send_rare(data, flags)
+        output.queue(self, data if type(data) is bytes else bytes(data))
+        return size
+
+    def _send_rare(self, data: memoryview | bytes, flags: int) -> int | None:
         if self.state not in CAN_SEND or self.fin_wanted or self.pending_error:
             if self.connecting():
                 return None
@@ -232,10 +241,7 @@ class Tcp(Endpoint):
             self.no_space = True
         if not size:
             return 0
-        taken = data if type(data) is bytes and size == len(data) else bytes(data[:size])
-        kernel = core.K
-        kernel.recorder.event(kernel.now, _SEND, self.number, size)
-        self.payload.add(taken)
+        taken = bytes(data[:size])
         if flags & MSG_MORE and not self.cork:
             self.cork = True
             output.queue(self, taken)
@@ -292,7 +298,7 @@ class Tcp(Endpoint):
         if self.read_since >= self.receive_limit and not self.receive_fixed:
             self.read_since = 0
             self.receive_limit = min(2 * self.receive_limit, RECEIVE_BUFFER[2] // 2)  # tcp_rcv_space_adjust
-        if self.state not in (ESTABLISHED, State.FIN_WAIT1, State.FIN_WAIT2):
+        if self.state not in CAN_RECEIVE:
             return
         window = self.advertised - self.received_next
         open_now = self.receive_limit - self.unread
@@ -349,9 +355,7 @@ class Tcp(Endpoint):
         """`TIOCOUTQ`."""
         return self.queued
 
-    def arrived(self, segment: Segment) -> None:
-        """A segment for this socket."""
-        tcp_input.arrived(self, segment)
+    arrived = tcp_input.arrived
 
     def get_option(self, level: int, name: int) -> int | bytes | None:
         """`getsockopt(2)`."""
@@ -367,9 +371,9 @@ class Tcp(Endpoint):
         """`tcp_poll`."""
         state = self.state
         if state is ESTABLISHED and not self.fin_wanted and not self.pending_error:
-            mask = IN | RDNORM if self.unread or self.shut_read else 0
-            if self.writable():
-                return mask | OUT | WRNORM
+            mask = READABLE if self.unread or self.shut_read else 0
+            if self.send_limit - self.queued >= self.queued >> 1:  # `writable`, without the call
+                return mask | WRITABLE
             self.no_space = True
             return mask
         if state is LISTEN:

@@ -42,23 +42,10 @@ _DELIVERED = int(Kind.SEGMENT_DELIVERED)
 def arrived(tcp: Tcp, segment: Segment) -> None:
     """A segment for this connection."""
     flags, seq, ack, edge, data = segment
-    state = tcp.state
-    if state is SYN_SENT:
-        _in_syn_sent(tcp, segment)
-        return
-    if flags & RST:
-        _reset(tcp, seq)
-        return
-    if flags & SYN:
-        if state is SYN_RECV:  # our SYN+ACK was lost
-            tcp.path.transmit((SYN | ACK, 0, tcp.received_next, tcp.window_edge(), b""), 0)
-        else:  # a challenge acknowledgement, RFC 5961
-            output.acknowledge(tcp)
+    if (tcp.state is not ESTABLISHED or flags & (RST | SYN)) and _opens_or_ends(tcp, segment):
         return
     tcp.heard_at = core.K.now
     tcp.keep_probes = 0
-    if state is SYN_RECV and not _established_by(tcp, ack):
-        return
     if ack > tcp.acked:
         _acknowledged(tcp, ack, edge)
     else:
@@ -67,7 +54,12 @@ def arrived(tcp: Tcp, segment: Segment) -> None:
         if not data and not flags & FIN and ack == tcp.acked and tcp.unacked and edge == tcp.peer_edge:
             _duplicate(tcp)
     if data or flags & FIN:
-        _data(tcp, segment)
+        if seq == tcp.received_next and not tcp.orphan and tcp.state in CAN_RECEIVE:
+            _accept(tcp, data, flags)
+            if tcp.early:
+                _accept_early(tcp)
+        else:
+            _out_of_order(tcp, segment)
     elif seq < tcp.received_next:  # a keepalive or window probe
         output.acknowledge(tcp)
     if tcp.unsent_size or (tcp.fin_wanted and not tcp.fin_sent):
@@ -77,6 +69,25 @@ def arrived(tcp: Tcp, segment: Segment) -> None:
 
 
 # ---- handshake and reset
+
+
+def _opens_or_ends(tcp: Tcp, segment: Segment) -> bool:
+    """Handshake and reset; True when there is nothing more in the segment."""
+    flags, seq, ack, _, _ = segment
+    state = tcp.state
+    if state is SYN_SENT:
+        _in_syn_sent(tcp, segment)
+        return True
+    if flags & RST:
+        _reset(tcp, seq)
+        return True
+    if flags & SYN:
+        if state is SYN_RECV:  # our SYN+ACK was lost
+            tcp.path.transmit((SYN | ACK, 0, tcp.received_next, tcp.window_edge(), b""), 0)
+        else:  # a challenge acknowledgement, RFC 5961
+            output.acknowledge(tcp)
+        return True
+    return state is SYN_RECV and not _established_by(tcp, ack)
 
 
 def _in_syn_sent(tcp: Tcp, segment: Segment) -> None:
@@ -155,7 +166,8 @@ def _acknowledged(tcp: Tcp, ack: int, edge: int) -> None:
         tcp.congestion_window += max(1, tcp.mss * gone // tcp.congestion_window)
     if edge > tcp.peer_edge:
         tcp.peer_edge = edge
-    tcp.largest_edge_seen = max(tcp.largest_edge_seen, edge - ack)
+    if edge - ack > tcp.largest_edge_seen:
+        tcp.largest_edge_seen = edge - ack
     if unacked:
         if ack < tcp.recover_to:
             output.retransmit(tcp)
@@ -202,7 +214,8 @@ def _fin_acknowledged(tcp: Tcp) -> None:
 # ---- data
 
 
-def _data(tcp: Tcp, segment: Segment) -> None:
+def _out_of_order(tcp: Tcp, segment: Segment) -> None:
+    """Data that is not what comes next, or that the socket no longer takes."""
     flags, seq, _, _, data = segment
     end = seq + len(data)
     expected = tcp.received_next
@@ -221,6 +234,11 @@ def _data(tcp: Tcp, segment: Segment) -> None:
     if tcp.state not in CAN_RECEIVE:
         return
     _accept(tcp, data[expected - seq :] if seq < expected else data, flags)
+    _accept_early(tcp)
+
+
+def _accept_early(tcp: Tcp) -> None:
+    """What arrived early, as far as it now comes next."""
     while tcp.early:
         following = [start for start in tcp.early if start <= tcp.received_next]
         if not following:
@@ -236,14 +254,14 @@ def _accept(tcp: Tcp, data: bytes, flags: int) -> None:
     kernel = core.K
     if data:
         size = len(data)
-        room = tcp.received_next + tcp.receive_limit - tcp.unread - tcp.received_next
-        if size > room and not tcp.advertised > tcp.received_next:
+        if size > tcp.receive_limit - tcp.unread and not tcp.advertised > tcp.received_next:
             output.acknowledge(tcp)  # outside the window
             return
         tcp.received_next += size
         tcp.ack_owed += size
         tcp.received_at = kernel.now or 1
-        tcp.segment_size = max(tcp.segment_size, min(size, tcp.mss))
+        if size > tcp.segment_size:
+            tcp.segment_size = max(tcp.segment_size, min(size, tcp.mss))
         if not tcp.back.calm:
             kernel.recorder.event(kernel.now, _DELIVERED, tcp.number, size)
         delay = tcp.back.reading_delay(size) if tcp.back.reader_rate else 0

@@ -10,21 +10,37 @@ from typing import TYPE_CHECKING
 
 from wavetank.kernel import core
 from wavetank.kernel.tcp import timers
-from wavetank.kernel.tcp.state import ACK, BURST, CLOSE_WAIT, FIN, FIN_WAIT1, LAST_ACK, PSH, RST
+from wavetank.kernel.tcp.state import ACK, BURST, CLOSE_WAIT, DELAYED_ACK, FIN, FIN_WAIT1, LAST_ACK, PSH, RST
 from wavetank.trace.schema import Kind
 
 if TYPE_CHECKING:
     from wavetank.kernel.tcp.connection import Tcp
 
-_SEGMENT_SENT = int(Kind.SEGMENT_SENT)
+_DATA = ACK | PSH
+_SEND, _SEGMENT_SENT = int(Kind.SEND), int(Kind.SEGMENT_SENT)
 
 
 def queue(tcp: Tcp, data: bytes) -> None:
-    """Take `data` into the send queue and send what may go now."""
-    tcp.unsent.append(data)
-    tcp.unsent_size += len(data)
-    tcp.queued += len(data)
-    push(tcp)
+    """Take `data`, which the program has written, into the send queue, and send what may go now."""
+    size = len(data)
+    kernel = core.K
+    kernel.recorder.event(kernel.now, _SEND, tcp.number, size)
+    tcp.payload.add(data)
+    tcp.queued += size
+    end = tcp.sent_next + size
+    if (
+        end <= tcp.peer_edge
+        and end - tcp.acked <= tcp.congestion_window
+        and not tcp.unsent_size
+        and not tcp.cork
+        and size <= BURST
+        and (tcp.no_delay or size >= tcp.mss or tcp.last_small <= tcp.acked)
+    ):
+        _send_data(tcp, data, size)  # what `push` would do, without the way through the queue
+    else:
+        tcp.unsent.append(data)
+        tcp.unsent_size += size
+        push(tcp)
 
 
 def push(tcp: Tcp) -> None:
@@ -41,7 +57,9 @@ def push(tcp: Tcp) -> None:
             return
         if size > tcp.mss and size < tcp.unsent_size and room < BURST:
             size -= size % tcp.mss  # whole segments as long as the window is what limits
-        _send_data(tcp, size)
+        data = _take(tcp, size)
+        tcp.unsent_size -= size
+        _send_data(tcp, data, size)
     if tcp.fin_wanted and not tcp.fin_sent:
         _send_fin(tcp)
 
@@ -80,29 +98,26 @@ def _take(tcp: Tcp, size: int) -> bytes:
     return b"".join(parts)
 
 
-def _send_data(tcp: Tcp, size: int) -> None:
-    data = _take(tcp, size)
-    tcp.unsent_size -= size
+def _send_data(tcp: Tcp, data: bytes, size: int) -> None:
     seq = tcp.sent_next
-    end = seq + size
+    tcp.sent_next = end = seq + size
     tcp.unacked.append((seq, end, data))
-    tcp.sent_next = end
     if size < tcp.mss:
         tcp.last_small = end
     kernel = core.K
-    edge = tcp.window_edge()
-    tcp.advertised = edge
+    now = kernel.now
+    tcp.advertised = edge = tcp.window_edge()
     tcp.ack_owed = 0
     tcp.ack_by = core.FAR
-    if tcp.received_at and kernel.now - tcp.received_at < 40_000_000:
+    if tcp.received_at and now - tcp.received_at < DELAYED_ACK:
         tcp.interactive = True  # "pingpong": the acknowledgement rides on the answer
     path = tcp.path
     if not path.calm:
-        kernel.recorder.event(kernel.now, _SEGMENT_SENT, tcp.number, size)
+        kernel.recorder.event(now, _SEGMENT_SENT, tcp.number, size)
     if tcp.round_trip_seq < 0:
         tcp.round_trip_seq = end
-        tcp.round_trip_sent = kernel.now
-    path.transmit((ACK | PSH, seq, tcp.received_next, edge, data), size)
+        tcp.round_trip_sent = now
+    path.transmit((_DATA, seq, tcp.received_next, edge, data), size)
     timers.arm_retransmit(tcp)
 
 

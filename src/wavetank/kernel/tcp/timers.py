@@ -41,10 +41,10 @@ if TYPE_CHECKING:
 
 def arm_retransmit(tcp: Tcp) -> None:
     """Something unacknowledged is on the way."""
-    tcp.retransmit_by = core.K.now + tcp.timeout
-    if tcp.retransmit_entry > tcp.retransmit_by:
-        tcp.retransmit_entry = tcp.retransmit_by
-        core.K.at(tcp.retransmit_by, _retransmit_timer, tcp)
+    tcp.retransmit_by = by = core.K.now + tcp.timeout
+    if tcp.retransmit_entry > by:
+        tcp.retransmit_entry = by
+        core.K.at(by, _retransmit_timer, tcp)
 
 
 def arm_probe(tcp: Tcp) -> None:
@@ -115,7 +115,9 @@ def measured(tcp: Tcp, round_trip: int) -> None:
 
 def reset_timeout(tcp: Tcp) -> None:
     """Progress was made: the timeout is the measured one again."""
-    tcp.timeout = min(RTO_MAX, tcp.smoothed + max(RTO_MIN, 4 * tcp.variance)) if tcp.smoothed else RTO_MIN
+    spread = 4 * tcp.variance  # compared by hand: this runs at each acknowledgement
+    timeout = tcp.smoothed + (spread if spread > RTO_MIN else RTO_MIN) if tcp.smoothed else RTO_MIN
+    tcp.timeout = timeout if timeout < RTO_MAX else RTO_MAX
 
 
 # ---- delayed acknowledgement
