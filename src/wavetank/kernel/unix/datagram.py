@@ -12,6 +12,7 @@ import errno
 from typing import TYPE_CHECKING, Any
 
 from wavetank.kernel import core
+from wavetank.kernel.control import Control
 from wavetank.kernel.endpoint import MSG_CMSG_CLOEXEC, MSG_OOB, MSG_PEEK, MSG_TRUNC, SOCK_SEQPACKET, Message
 from wavetank.kernel.file import error
 from wavetank.kernel.tcp.state import CLOSE, ESTABLISHED
@@ -141,11 +142,11 @@ def receive(sock: Unix, size: int, flags: int, ancillary_size: int) -> Message |
         sock.queue.popleft()
         carried = take(parcel.rights)
         sock.feed_starved()
-    control = rights.Control(ancillary_size)
+    control = Control(ancillary_size)
     if sock.pass_credentials:
         control.put(rights.SOL_SOCKET, rights.SCM_CREDENTIALS, parcel.credentials.pack())
     if carried:
-        control.put_rights(carried, flags)
+        rights.put_rights(control, carried, flags)
     if not flags & MSG_PEEK:
         parcel.free()
     data = cut(parcel.data, size, flags)

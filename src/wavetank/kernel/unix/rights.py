@@ -2,7 +2,7 @@
 
 Owns packing, unpacking and their errors. A descriptor in flight holds its file; one that nobody receives is closed with
 the message. Descriptors of real files are duplicated, so that the sender may close its own. Behaviour: net/core/scm.c
-(`__scm_send`, `scm_recv`, `scm_detach_fds`, `put_cmsg`), unix(7). Sockets that travel inside themselves are not
+(`__scm_send`, `scm_recv`, `scm_detach_fds`), unix(7). Sockets that travel inside themselves are not
 collected as net/unix/garbage.c would: they stay until the world ends.
 """
 
@@ -14,6 +14,7 @@ import struct
 from typing import Final, NamedTuple
 
 from wavetank.kernel import core
+from wavetank.kernel.control import HEADER, Control
 from wavetank.kernel.endpoint import MSG_CMSG_CLOEXEC, MSG_CTRUNC
 from wavetank.kernel.file import File, error
 from wavetank.kernel.process import FIRST_FD
@@ -21,10 +22,7 @@ from wavetank.kernel.process import FIRST_FD
 SOL_SOCKET: Final = 1
 SCM_RIGHTS, SCM_CREDENTIALS = 1, 2
 _RIGHTS_MOST: Final = 253  # SCM_MAX_FD, include/net/scm.h
-_HEADER: Final = 16  # CMSG_LEN(0) with 64-bit sizes
 _INT: Final = 4
-
-Ancillary = list[tuple[int, int, bytes]]
 
 
 class Credentials(NamedTuple):
@@ -62,7 +60,7 @@ class InFlight:
 Right = File | InFlight
 
 
-def parse(items: Ancillary) -> tuple[list[Right], Credentials | None]:
+def parse(items: list[tuple[int, int, bytes]]) -> tuple[list[Right], Credentials | None]:
     """What the sender attaches; EINVAL, EBADF, EPERM as `__scm_send`. The files are held."""
     rights: list[Right] = []
     credentials: Credentials | None = None
@@ -130,40 +128,21 @@ def drop(rights: list[Right]) -> None:
     rights.clear()
 
 
-class Control:
-    """The buffer for control messages that a receiver offers: what fits in goes in, the rest is cut."""
-
-    def __init__(self, size: int) -> None:
-        self.left = size
-        self.items: Ancillary = []
-        self.flags = 0
-
-    def put(self, level: int, kind: int, data: bytes) -> None:
-        """One message (`put_cmsg`): cut, with MSG_CTRUNC, when there is not enough room."""
-        if self.left < _HEADER:
-            self.flags |= MSG_CTRUNC
-            return
-        if self.left < _HEADER + len(data):
-            self.flags |= MSG_CTRUNC
-            data = data[: self.left - _HEADER]
-        self.items.append((level, kind, data))
-        self.left -= min(self.left, _HEADER + (len(data) + 7) // 8 * 8)
-
-    def put_rights(self, rights: list[Right], flags: int) -> None:
-        """`scm_detach_fds`: as many descriptors as fit; the others are closed."""
-        fit = max(0, (self.left - _HEADER) // _INT)
-        numbers: list[int] = []
-        while rights and len(numbers) < fit:
-            try:
-                numbers.append(_install(rights[0], bool(flags & MSG_CMSG_CLOEXEC)))
-            except OSError:
-                break  # no descriptor is free: the rest is lost, as on Linux
-            del rights[0]
-        if rights:
-            self.flags |= MSG_CTRUNC
-            drop(rights)
-        if numbers:
-            self.put(SOL_SOCKET, SCM_RIGHTS, struct.pack(f"{len(numbers)}i", *numbers))
+def put_rights(control: Control, rights: list[Right], flags: int) -> None:
+    """`scm_detach_fds`: as many descriptors as fit; the others are closed."""
+    fit = max(0, (control.left - HEADER) // _INT)
+    numbers: list[int] = []
+    while rights and len(numbers) < fit:
+        try:
+            numbers.append(_install(rights[0], bool(flags & MSG_CMSG_CLOEXEC)))
+        except OSError:
+            break  # no descriptor is free: the rest is lost, as on Linux
+        del rights[0]
+    if rights:
+        control.flags |= MSG_CTRUNC
+        drop(rights)
+    if numbers:
+        control.put(SOL_SOCKET, SCM_RIGHTS, struct.pack(f"{len(numbers)}i", *numbers))
 
 
 def _install(right: Right, close_on_exec: bool) -> int:

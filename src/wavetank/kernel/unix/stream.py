@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from wavetank.errors import NotSimulatedOSError
 from wavetank.kernel import core
+from wavetank.kernel.control import Control
 from wavetank.kernel.endpoint import MSG_CMSG_CLOEXEC, MSG_OOB, MSG_PEEK, Message
 from wavetank.kernel.file import error
 from wavetank.kernel.pipe import broken_pipe
@@ -105,7 +106,7 @@ def receive(sock: Unix, size: int, flags: int, ancillary_size: int) -> Message |
         if sock.pending_error:
             raise error(sock.take_error())
         return (b"", [], 0, None) if sock.shut & _RCV_SHUTDOWN else None
-    control = rights.Control(ancillary_size)
+    control = Control(ancillary_size)
     sender = sock.queue[0].sender.name
     credentials = sock.queue[0].credentials if sock.pass_credentials else None
     gather = _peek if flags & MSG_PEEK else _consume
@@ -114,7 +115,7 @@ def receive(sock: Unix, size: int, flags: int, ancillary_size: int) -> Message |
     if credentials is not None:
         control.put(rights.SOL_SOCKET, rights.SCM_CREDENTIALS, credentials.pack())
     if carried:
-        control.put_rights(carried, flags)
+        rights.put_rights(control, carried, flags)
     kernel = core.K
     kernel.recorder.event(kernel.now, _RECEIVE, sock.number, len(data), data)
     return data, control.items, control.flags | flags & MSG_CMSG_CLOEXEC, names.display(sender) if sender else None

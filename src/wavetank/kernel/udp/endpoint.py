@@ -1,0 +1,351 @@
+"""A UDP socket: the operations that programs call.
+
+Owns binding, connecting, sending and receiving. Who receives is `delivery`, copies for many are `groups`, the bounded
+receive buffer is `queue`. Behaviour: net/ipv4/udp.c (`udp_sendmsg`, `udp_recvmsg`), datagram.c
+(`__ip4_datagram_connect`), af_inet.c (`inet_bind`, `inet_shutdown`), net/ipv6/udp.c; readiness as `datagram_poll`.
+Sending never waits: a link takes every datagram at once, and what it cannot carry it drops.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from wavetank.errors import NotSimulatedOSError, OutsideWorld
+from wavetank.kernel import core
+from wavetank.kernel.control import Control
+from wavetank.kernel.endpoint import AF_INET, AF_INET6, MSG_MORE, MSG_OOB, MSG_PEEK, MSG_TRUNC, SOCK_DGRAM, Endpoint
+from wavetank.kernel.endpoint import Message as Received
+from wavetank.kernel.file import ERR, HUP, RDHUP, READABLE, WRBAND, WRITABLE, error
+from wavetank.kernel.inet import display, parse_address
+from wavetank.kernel.pipe import EVERYTHING
+from wavetank.kernel.tcp.state import CLOSE, ESTABLISHED, State
+from wavetank.kernel.udp import ancillary, delivery, groups
+from wavetank.kernel.udp.delivery import ANY, Packet
+from wavetank.kernel.udp.queue import BUFFER_LEAST, BUFFER_MOST, Queue
+from wavetank.network.address import is_loopback, unmapped
+from wavetank.trace.schema import Kind
+
+if TYPE_CHECKING:
+    from wavetank.kernel.stack import Stack
+
+RCV_SHUTDOWN, SEND_SHUTDOWN, SHUTDOWN_MASK = 1, 2, 3
+#: What fits into one IP packet: 65,535 less 20 for IPv4, less 8 for UDP; IPv6 does not count its own header.
+LARGEST: Final = {False: 65_507, True: 65_527}
+_SOL_SOCKET, _IPPROTO_IP, _IPPROTO_IPV6 = 1, 0, 41
+_SO_REUSEADDR, _SO_BROADCAST, _SO_RCVBUF, _SO_REUSEPORT, _SO_RCVBUFFORCE, _IPV6_V6ONLY = 2, 6, 8, 15, 33, 26
+_IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER = 10, 23
+_DO_NOT_FRAGMENT: Final = (2, 3)  # IP_PMTUDISC_DO, IP_PMTUDISC_PROBE
+_SEND, _RECEIVE = int(Kind.SEND), int(Kind.RECEIVE)
+_SENT, _DELIVERED, _DROPPED = int(Kind.DATAGRAM_SENT), int(Kind.DATAGRAM_DELIVERED), int(Kind.DATAGRAM_DROPPED)
+
+
+class Udp(Endpoint):
+    """A UDP socket. `local_ip` and `remote_ip` are plain: IPv4 never written as IPv6."""
+
+    __slots__ = (
+        "local_ip", "local_port", "membership", "payload", "queue", "remote_ip", "remote_port", "reuse_address",
+        "reuse_port", "shut", "state", "v6_only",
+    )  # fmt: skip
+
+    def __init__(self, stack: Stack, family: int, protocol: int = 17) -> None:
+        super().__init__(stack, "udp", family, SOCK_DGRAM, protocol)
+        self.state: State = CLOSE  # ESTABLISHED: connected
+        self.local_ip = ANY[family == AF_INET6]
+        self.local_port = 0
+        self.remote_ip = ""
+        self.remote_port = 0
+        self.v6_only = self.reuse_address = self.reuse_port = False
+        self.shut = 0
+        self.queue = Queue()
+        self.membership = groups.Membership()
+        self.payload: Any = None  # from the first port on
+
+    # ---- addresses
+
+    def shares_with(self, other: Udp) -> bool:
+        """Whether both may have the same port (`udp_lib_lport_inuse`)."""
+        return (self.reuse_address and other.reuse_address) or (self.reuse_port and other.reuse_port)
+
+    def bind(self, address: Any) -> None:
+        """`bind(2)`."""
+        ip, port = parse_address(self.family, address, "bind")
+        ip = unmapped(ip)
+        if self.local_port:
+            raise error(errno.EINVAL)
+        if not self.stack.is_own(ip) and not groups.is_for_many(ip):
+            raise error(errno.EADDRNOTAVAIL)
+        previous, self.local_ip = self.local_ip, ip
+        try:
+            self._take_port(port)
+        except OSError:
+            self.local_ip = previous
+            raise
+
+    def _take_port(self, port: int) -> None:
+        ports = self.stack.udp
+        if port:
+            ports.check(port, self)
+        else:
+            port = ports.free_for_bind(self)
+        ports.add(port, self)
+        self.local_port = port
+        recorder = core.K.recorder
+        label = f"udp {self.stack.name}:{port}"
+        self.number = recorder.define_object(label)
+        self.payload = recorder.payload(label, self.number)
+
+    def _rehash(self, ip: str) -> None:
+        """The local address has changed: among sockets that fit equally well this is now the newest."""
+        self.local_ip = ip
+        self.stack.udp.remove(self.local_port, self)
+        self.stack.udp.add(self.local_port, self)
+
+    def local_address(self) -> Any:
+        """`getsockname(2)`."""
+        return display(self.family, self.local_ip, self.local_port)
+
+    def peer_address(self) -> Any:
+        """`getpeername(2)`."""
+        if self.state is not ESTABLISHED or not self.remote_port:
+            raise error(errno.ENOTCONN)
+        return display(self.family, self.remote_ip, self.remote_port)
+
+    def connect(self, address: Any) -> bool:
+        """`connect(2)`: from now on only the peer is heard. Sends nothing, so any address will do."""
+        ip, port = parse_address(self.family, address, "connect")
+        if not self.local_port:
+            self._take_port(0)
+        ip = self._destination(ip)
+        if groups.is_broadcast(ip) and not self._may_broadcast():
+            raise error(errno.EACCES)
+        source = groups.route(self, ip, 0)[1] if groups.is_for_many(ip) else self._source(ip)
+        self.remote_ip, self.remote_port = ip, port
+        self.state = ESTABLISHED
+        if self.local_ip in ANY:
+            self._rehash(source)
+        kernel = core.K
+        kernel.recorder.event(kernel.now, Kind.CONNECT, self.number, port)
+        return True
+
+    def _may_broadcast(self) -> bool:
+        return bool(self.options.get((_SOL_SOCKET, _SO_BROADCAST)))
+
+    def _destination(self, ip: str) -> str:
+        """The plain address that `ip` means for this socket, with the errors of mixed families."""
+        plain = unmapped(ip)
+        if self.family == AF_INET6:
+            mapped = ":" not in plain
+            bound6 = ":" in self.local_ip and self.local_ip != "::"
+            if mapped and (self.v6_only or bound6):
+                raise error(errno.ENETUNREACH)
+            if not mapped and ":" not in self.local_ip:
+                if plain != "::":
+                    raise error(errno.EAFNOSUPPORT)
+                return "127.0.0.1"
+        if plain in ANY:
+            return "::1" if plain == "::" else "127.0.0.1"
+        return plain
+
+    def _source(self, ip: str) -> str:
+        """The address from which a datagram to the host `ip` leaves; EINVAL when loopback would leave the host."""
+        stack = self.stack
+        leaves = not stack.is_own(ip)
+        if self.local_ip not in ANY and not groups.is_for_many(self.local_ip):
+            if leaves and is_loopback(self.local_ip):
+                raise error(errno.EINVAL)
+            return self.local_ip
+        return ip if ip in stack.node.addresses else stack.source_address(ip)
+
+    # ---- sending
+
+    def send(self, data: memoryview | bytes, flags: int) -> int | None:
+        """`send(2)`."""
+        return self.send_to(data, None, flags, [])
+
+    def send_to(
+        self, data: memoryview | bytes, address: Any, flags: int, ancillary_data: list[tuple[int, int, bytes]]
+    ) -> int | None:
+        """`sendto(2)`, `sendmsg(2)`: always at once, or an error."""
+        target = None if address is None else parse_address(self.family, address, "sendto")
+        if not self.local_port:
+            self._take_port(0)
+        if len(data) > 0xFFFF:
+            raise error(errno.EMSGSIZE)
+        if flags & MSG_OOB and self.family == AF_INET:
+            raise error(errno.EOPNOTSUPP)
+        if flags & MSG_MORE:
+            raise NotSimulatedOSError(
+                "socket.send(MSG_MORE)", "a datagram made by several calls", errno=errno.EOPNOTSUPP
+            )
+        if target is None:
+            if self.state is not ESTABLISHED:
+                raise error(errno.EDESTADDRREQ)
+            ip, port = self.remote_ip, self.remote_port
+        else:
+            ip, port = target
+            if not port:
+                raise error(errno.EINVAL)
+            ip = self._destination(ip)
+        wishes = ancillary.parse(self, ancillary_data)
+        self._send(bytes(data), ip, port, wishes)
+        return len(data)
+
+    def _send(self, data: bytes, ip: str, port: int, wishes: ancillary.Wishes) -> None:
+        if groups.is_for_many(ip):
+            if groups.is_broadcast(ip) and not self._may_broadcast():
+                raise error(errno.EACCES)
+            interface, source = groups.route(self, ip, wishes.interface)
+            nodes = groups.targets(self, ip, interface)
+            arrive: Callable[[Any], None] = groups.arrive
+        else:
+            interface, source = groups.LOOPBACK, self._wished(wishes) or self._source(ip)
+            node = self.stack.fabric.find(self.stack.node, ip)
+            if node is None and not self.stack.on_link(ip):
+                raise OutsideWorld("socket.sendto", ip)
+            if node is not self.stack.node:
+                interface = groups.ETHERNET
+            nodes = [node] if node is not None else []
+            arrive = delivery.arrive
+        self._check_size(len(data), ip, interface)
+        self.raise_error()
+        if self.shut & SEND_SHUTDOWN:
+            raise error(errno.EPIPE)
+        packet = Packet(data, (source, self.local_port), (ip, port), interface)
+        ancillary.mark(self, packet, wishes)
+        kernel = core.K
+        kernel.recorder.event(kernel.now, _SEND, self.number, len(data), data)
+        self.payload.add(data)
+        stack = self.stack
+        for node in nodes:
+            path = stack.fabric.datagram_path(stack.node, "127.0.0.1" if node is stack.node else node.addresses[0])
+            assert path is not None
+            if not path.calm:
+                kernel.recorder.event(kernel.now, _SENT, self.number, len(data))
+            path.send_datagram(arrive, (node, packet), len(data))
+
+    def _wished(self, wishes: ancillary.Wishes) -> str:
+        """The source address of IP_PKTINFO, which must be one of ours."""
+        if wishes.source and not self.stack.is_own(wishes.source):
+            raise error(errno.EINVAL if ":" in wishes.source else errno.ENETUNREACH)
+        return wishes.source
+
+    def _check_size(self, size: int, ip: str, interface: int) -> None:
+        version6 = ":" in ip
+        if size > LARGEST[version6]:
+            raise error(errno.EMSGSIZE)
+        name = (_IPPROTO_IPV6, _IPV6_MTU_DISCOVER) if version6 else (_IPPROTO_IP, _IP_MTU_DISCOVER)
+        if self.options.get(name) in _DO_NOT_FRAGMENT:
+            mtu = 65_536 if interface == groups.LOOPBACK else 1_500
+            if size > mtu - (48 if version6 else 28):
+                raise error(errno.EMSGSIZE)
+
+    # ---- receiving
+
+    def arrived(self, packet: Packet) -> None:
+        """A datagram for this socket."""
+        kernel = core.K
+        if self.queue.put(packet):
+            kernel.recorder.event(kernel.now, _DELIVERED, self.number, len(packet.data))
+            self.notify(READABLE)
+        else:
+            kernel.recorder.event(kernel.now, _DROPPED, self.number, len(packet.data))
+
+    def receive_message(self, size: int, flags: int, ancillary_size: int) -> Received | None:
+        """`recvmsg(2)`; None when nothing is there yet."""
+        self.raise_error()
+        packets = self.queue.packets
+        if not packets:
+            # The end shows only to a reader that would wait (`__skb_wait_for_more_packets`).
+            return (b"", [], 0, None) if self.shut & RCV_SHUTDOWN and not self.nonblocking else None
+        packet = packets[0] if flags & MSG_PEEK else self.queue.take()
+        whole = packet.data
+        data = whole if size >= len(whole) else whole[:size]
+        control = Control(ancillary_size)
+        if self.options:
+            ancillary.put(self, packet, control)
+        kernel = core.K
+        kernel.recorder.event(kernel.now, _RECEIVE, self.number, len(data), data)
+        if flags & MSG_TRUNC:
+            data = data.ljust(len(whole), b"\0")  # the true length, whatever the rest of CPython's buffer holds
+        message_flags = control.flags | (MSG_TRUNC if size < len(whole) else 0)
+        return data, control.items, message_flags, display(self.family, packet.source_ip, packet.source_port)
+
+    def readable_bytes(self) -> int:
+        """`FIONREAD`: the size of the next datagram."""
+        packets = self.queue.packets
+        return len(packets[0].data) if packets else 0
+
+    # ---- readiness and options
+
+    def poll(self) -> int:
+        """`udp_poll`."""
+        mask = WRITABLE | WRBAND
+        if self.queue.packets:
+            mask |= READABLE
+        if self.shut:
+            if self.shut & RCV_SHUTDOWN:
+                mask |= RDHUP | READABLE
+            if self.shut == SHUTDOWN_MASK:
+                mask |= HUP
+        return mask | ERR if self.pending_error else mask
+
+    def get_option(self, level: int, name: int) -> int | bytes | None:
+        """Those of UDP that act."""
+        if level == _SOL_SOCKET:
+            return {
+                _SO_REUSEADDR: int(self.reuse_address),
+                _SO_REUSEPORT: int(self.reuse_port),
+                _SO_RCVBUF: self.queue.limit,
+            }.get(name)
+        if level == _IPPROTO_IPV6 and name == _IPV6_V6ONLY and self.family == AF_INET6:
+            return int(self.v6_only)
+        return groups.get_option(self, level, name)
+
+    def set_option(self, level: int, name: int, value: int | bytes) -> bool:
+        """Those of UDP that act."""
+        own = level == _SOL_SOCKET and name in (_SO_REUSEADDR, _SO_REUSEPORT, _SO_RCVBUF, _SO_RCVBUFFORCE)
+        v6_only = level == _IPPROTO_IPV6 and name == _IPV6_V6ONLY and self.family == AF_INET6
+        if not own and not v6_only:
+            return groups.set_option(self, level, name, value)
+        if isinstance(value, bytes):
+            raise error(errno.EINVAL)
+        if v6_only:
+            if self.local_port:
+                raise error(errno.EINVAL)
+            self.v6_only = bool(value)
+        elif name == _SO_REUSEADDR:
+            self.reuse_address = bool(value)
+        elif name == _SO_REUSEPORT:
+            self.reuse_port = bool(value)
+        else:
+            most = BUFFER_MOST if name == _SO_RCVBUF else 0x3FFF_FFFF  # INT_MAX / 2
+            self.queue.limit = max(2 * min(value & 0xFFFF_FFFF, most), BUFFER_LEAST)
+        return True
+
+    # ---- ending
+
+    def shutdown(self, how: int) -> None:
+        """`shutdown(2)`: acts on an unconnected socket too, and then reports ENOTCONN (`inet_shutdown`)."""
+        self.shut |= how + 1
+        kernel = core.K
+        kernel.recorder.event(kernel.now, Kind.SHUTDOWN, self.number, how)
+        self.notify(EVERYTHING)
+        if self.state is not ESTABLISHED:
+            raise error(errno.ENOTCONN)
+
+    def released(self) -> None:
+        """The last descriptor is gone."""
+        kernel = core.K
+        kernel.recorder.event(kernel.now, Kind.CLOSE, self.number, len(self.queue.packets))
+        groups.leave_all(self)
+        if self.local_port:
+            self.stack.udp.remove(self.local_port, self)
+        self.queue.packets.clear()
+        self.state = CLOSE
+
+    def describe(self) -> str:
+        """Between which addresses."""
+        peer = f" -> {self.remote_ip}:{self.remote_port}" if self.state is ESTABLISHED else ""
+        return f"UDP {self.stack.name} {self.local_ip}:{self.local_port}{peer}"
