@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,8 +23,8 @@ from wavetank.campaign.session import Session, Settings, today_s
 from wavetank.errors import UsageError
 from wavetank.faults import parse_families
 from wavetank.plan import Plan
-from wavetank.trace.reading import read_trace
-from wavetank.trace.schema import Record
+from wavetank.trace.reading import read_bytes
+from wavetank.trace.schema import Record, iterate
 from wavetank.world.job import FailureRecord, Target
 
 #: What can be run: a scenario function, or what the command line takes as TARGET.
@@ -71,13 +72,12 @@ class Outcome:
     plan: Plan
     virtual_seconds: float
     stdout: dict[str, str] = field(default_factory=dict)
-    _trace_file: str = ""
-    _keeper: Any = None
+    _packed: bytes = field(default=b"", repr=False)
 
     @cached_property
     def trace(self) -> list[Record]:
-        """What happened, in order (see docs/words/trace.md)."""
-        return list(read_trace(self._trace_file)) if self._trace_file else []
+        """What happened, in order (see docs/words/trace.md). Unpacked when it is first asked for."""
+        return list(iterate(zlib.decompress(self._packed))) if self._packed else []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,9 +124,10 @@ def run(
     epoch_s = plan.epoch_s if plan is not None else today_s()
     with _session(scenario, settings, epoch_s=epoch_s) as session:
         plan = plan or plan_for(seed, settings.families, epoch_s, session.hosts)
-        keeper = tempfile.TemporaryDirectory(prefix="wavetank-trace-")
-        path = os.path.join(keeper.name, "trace")
-        result = session.run(plan, trace_path=path)
+        with tempfile.TemporaryDirectory(prefix="wavetank-trace-") as folder:
+            path = os.path.join(folder, "trace")
+            result = session.run(plan, trace_path=path)
+            packed = zlib.compress(read_bytes(path), 1)
         return Outcome(
             ok=result.failure is None,
             failure=_failure(result.failure, plan) if result.failure else None,
@@ -135,8 +136,7 @@ def run(
             plan=plan,
             virtual_seconds=result.virtual_ns / 1e9,
             stdout={output.name: output.stdout for output in result.outputs},
-            _trace_file=path,
-            _keeper=keeper,
+            _packed=packed,
         )
 
 

@@ -28,6 +28,8 @@ from importlib import import_module
 from importlib.machinery import SourceFileLoader
 from typing import Any, Final, NoReturn
 
+from wavetank.world import finder
+
 # Descriptors, given by the parent at these numbers. High, so that a program's own real files start low; below 256, so
 # that their numbers are CPython's ready-made small integers and using them allocates nothing.
 CONTROL_FD: Final = 200
@@ -98,6 +100,7 @@ def main() -> None:
     os.environ.clear()
     compiled = _watch_compilation()
     sys.path[:] = memory[PATH_AT : PATH_AT + path_size].decode("utf-8", "surrogateescape").split("\0")[1:]
+    finder.install()
     faulthandler.enable(file=2, all_threads=False)
     faulthandler.register(_SIGUSR1, file=2, all_threads=False)
     signal(_SIGPROF, _SIG_IGN)  # a question of the parent, to the watchdog that a run may have
