@@ -1,1 +1,53 @@
-"""All that knows a framework's private side, one module for each framework. The others never look inside one."""
+"""All that knows a framework's private side, one module for each framework. The others never look inside one.
+
+Owns the face of all of them: installing, the state of a new process, the name of the task that acts, and what the tasks
+of a thread wait for. Imports no framework but asyncio.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from wavetank.frameworks import asyncio, blocking, reports, state, trio, twisted, uvloop
+from wavetank.kernel.core import Thread
+
+#: What `runner=` names: each runs a main with its arguments as programs of that framework do, and returns its result.
+runners: Final[dict[str, Callable[..., Any]]] = {
+    "asyncio": asyncio.run,
+    "call": blocking.run,
+    "trio": trio.run,
+    "twisted": twisted.run,
+}
+#: Called with a host's name, words for where, and an exception that nobody handled inside a loop, reactor or thread.
+unhandled_hooks: Final = reports.unhandled_hooks
+#: Called with what the reader of a report should know.
+note_hooks: Final = reports.note_hooks
+
+_task_of_asyncio: Final = asyncio.task_name
+
+
+def install() -> None:
+    """Make every framework a guest of the simulated kernel, which is in place. Once per interpreter, in the image."""
+    asyncio.install()
+    uvloop.stand_in()
+    trio.install()
+    twisted.install()
+
+
+begin: Final = state.begin
+
+
+def current_task() -> str | None:
+    """The name of the task that runs now, None outside of tasks."""
+    name = _task_of_asyncio()
+    if name is not None or trio.context is None:
+        return name
+    return trio.task_name()
+
+
+def waits(thread: Thread) -> Iterator[tuple[str, str, Any]]:
+    """What a framework in `thread` waits for: a name, words for the waiting, the suspended coroutine or None."""
+    for name, coroutine in (*asyncio.pending_tasks(thread), *trio.pending_tasks(thread)):
+        yield name, "awaits", coroutine
+    yield from twisted.waits(thread)

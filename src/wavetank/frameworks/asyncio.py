@@ -2,7 +2,7 @@
 
 Owns what Wavetank knows of asyncio's private side: the running loop of each thread, the name of the task that acts, the
 exceptions that a loop's default handler gets, and what the pending tasks wait for. It changes nothing that a program
-sees. Source: CPython Lib/asyncio/base_events.py, tasks.py, Modules/_asynciomodule.c, 3.11 to 3.13.
+sees. Source: CPython Lib/asyncio/base_events.py, tasks.py, Modules/_asynciomodule.c, 3.11 to 3.14.
 """
 
 from __future__ import annotations
@@ -11,24 +11,25 @@ import asyncio
 import asyncio.base_events
 import asyncio.tasks
 import re
+import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
+from wavetank.frameworks import reports, state
 from wavetank.kernel import core
 from wavetank.kernel.clock import UPTIME_NS
 
 #: A loop whose earliest timer is overdue by so much virtual time does not come to its timers any more.
 OVERDUE_NS: Final = 10_000_000_000
 
-
-def _ignore(error: BaseException, context: str) -> object:
-    return None
-
-
-#: Who is told of exceptions that nobody handled inside a loop: the exception, and asyncio's words for where.
-report_unhandled: Callable[[BaseException, str], object] = _ignore
-
-_place = -1  # where in `core.Thread.framework` the running loop is kept
+_place = -1  # where in `core.Thread.framework` a thread's loop and, from 3.14 on, its task are kept
+_get_running_loop: Final = asyncio._get_running_loop
+_current_task: Callable[[Any], asyncio.Task[Any] | None]
+if sys.version_info < (3, 12):
+    # `asyncio.current_task` is Python code there, and the trace asks for every event (0.3 us against 0.1 us).
+    _current_task = asyncio.tasks._current_tasks.get  # type: ignore[attr-defined]
+else:
+    _current_task = asyncio.current_task
 
 
 def run(main: Callable[..., Coroutine[Any, Any, Any]], *args: Any) -> Any:
@@ -40,11 +41,33 @@ def install() -> None:
     """Make the running loop a thread's own, and listen to the default exception handler. Once per interpreter."""
     global _place
     assert _place < 0, "installed twice"
-    _place = len(core.per_thread)
-    core.per_thread.append((asyncio._get_running_loop, asyncio._set_running_loop))
-    for thread in core.K.threads:
-        thread.framework.append(None)
+    # The C code caches the loop beside the OS thread's id, and all our threads have one: the cache must be what counts.
+    asyncio._set_running_loop(_get_running_loop())
+    _place = state.per_thread(_leave, _enter) if _swap_task is not None else state.per_thread(*_LOOP_ONLY)
     _listen()
+
+
+_LOOP_ONLY: Final = (_get_running_loop, asyncio._set_running_loop)
+#: 3.14 keeps the current task with the OS thread (`_PyThreadStateImpl.asyncio_running_task`), no longer by its loop.
+_swap_task: Final[Callable[[Any, Any], Any] | None] = (
+    getattr(asyncio.tasks, "_swap_current_task", None) if sys.version_info >= (3, 14) else None
+)
+
+
+def _leave() -> Any:
+    loop = _get_running_loop()
+    if loop is None:
+        return None
+    assert _swap_task is not None
+    return loop, _swap_task(loop, None)
+
+
+def _enter(kept: Any) -> None:
+    loop, task = kept or (None, None)
+    asyncio._set_running_loop(loop)
+    if task is not None:
+        assert _swap_task is not None
+        _swap_task(loop, task)
 
 
 def _listen() -> None:
@@ -53,7 +76,7 @@ def _listen() -> None:
     def default_exception_handler(self: asyncio.BaseEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
         if isinstance(error, BaseException):
-            report_unhandled(error, str(context.get("message") or ""))
+            reports.unhandled(str(context.get("message") or ""), error)
         original(self, context)
 
     asyncio.base_events.BaseEventLoop.default_exception_handler = (  # type: ignore[method-assign]
@@ -63,23 +86,26 @@ def _listen() -> None:
 
 def task_name() -> str | None:
     """The name of the task that runs now, None outside of tasks."""
-    loop = asyncio._get_running_loop()
+    loop = _get_running_loop()
     if loop is None:
         return None
-    task = asyncio.current_task(loop)
+    task = _current_task(loop)
     return None if task is None else task.get_name()
 
 
 def loop_of(thread: core.Thread) -> asyncio.AbstractEventLoop | None:
-    """The loop that `thread` runs; the thread must not be the one that runs now."""
+    """The loop that `thread` runs."""
+    if thread is core.K.running:
+        return _get_running_loop()
     if not 0 <= _place < len(thread.framework):
         return None
-    loop = thread.framework[_place]
+    kept = thread.framework[_place]
+    loop = kept[0] if isinstance(kept, tuple) else kept
     return loop if isinstance(loop, asyncio.AbstractEventLoop) else None
 
 
 def pending_tasks(thread: core.Thread) -> list[tuple[str, Any]]:
-    """Name and coroutine of each task that the loop of `thread` has not finished, in the order of their numbers."""
+    """Name and coroutine of each task that the loop of `thread` has not finished, in the order of their making."""
     loop = loop_of(thread)
     if loop is None:
         return []
@@ -89,9 +115,9 @@ def pending_tasks(thread: core.Thread) -> list[tuple[str, Any]]:
 
 def overdue_ns() -> int:
     """By how much the earliest timer of the loop that runs now is late; 0 when none is."""
-    loop = asyncio._get_running_loop()
+    loop = _get_running_loop()
     timers = getattr(loop, "_scheduled", None)
     if not timers:
         return 0
-    when: float = timers[0].when()
-    return max(0, core.K.now + UPTIME_NS - round(when * 1e9))
+    due_ns: int = round(timers[0].when() * 1e9)
+    return max(0, core.K.now + UPTIME_NS - due_ns)

@@ -30,7 +30,7 @@ _processes: list[Process] = []  # those that have begun, the ended ones sorted o
 
 
 def own(places: Sequence[_Place], fresh: Callable[[], Sequence[Any]]) -> None:
-    """Each process, those there are and those to come, has these names for itself, at first with what `fresh()` gives."""
+    """Each process, those there are and those to come, has these names for itself; `fresh()` gives the first values."""
     entry = (tuple(places), fresh)
     _owned.append(entry)
     for process in _processes:
@@ -59,6 +59,20 @@ def per_thread(get: Callable[[], Any], put: Callable[[Any], object]) -> int:
     for thread in core.K.threads:
         thread.framework.append(None)
     return len(core.per_thread) - 1
+
+
+def seen_from(thread: core.Thread, look: Callable[[], Any]) -> Any:
+    """What `look()` gives when `threading.local` shows what `thread` keeps there; for a report, when nothing runs."""
+    if thread is core.K.running:
+        return look()
+    present = core._STATE.copy()
+    core._STATE.clear()
+    core._STATE.update(thread.local)
+    try:
+        return look()
+    finally:
+        core._STATE.clear()
+        core._STATE.update(present)
 
 
 class ModuleTable(dict[str, Any]):

@@ -14,11 +14,10 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, Final
 
+from wavetank.frameworks import reports
+
 NAME: Final = "uvloop"
 NOTE: Final = "uvloop was replaced by asyncio's own loop: its C code does not call the simulated kernel"
-
-#: Set by `world`: told once a program uses the stand-in.
-on_use: Callable[[str], object] = str
 
 
 class Loop(asyncio.SelectorEventLoop):
@@ -27,7 +26,7 @@ class Loop(asyncio.SelectorEventLoop):
 
 def new_event_loop() -> Loop:
     """A new loop."""
-    on_use(NOTE)
+    reports.note(NOTE)
     return Loop()
 
 

@@ -7,9 +7,10 @@ greenlet, when the world has stopped.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 
-from wavetank.frameworks import asyncio as aio
+from wavetank import frameworks
 from wavetank.kernel.core import Kernel, Thread
 from wavetank.world import places
 from wavetank.world.finder import owner
@@ -40,8 +41,8 @@ def waits_of(thread: Thread) -> Iterator[Wait]:
     """What a thread, and each task of its loop, waits for."""
     name = f"{thread.process.host_name}/{thread.process.name}/{thread.name}"
     stack = places.of_frame(thread.greenlet.gr_frame) if thread.greenlet is not None else []
-    for task, coroutine in aio.pending_tasks(thread)[:MAX_LISTED]:
-        yield Wait(f"{name} {task}", "awaits", places.of_coroutine(coroutine))
+    for waiter, what, suspended in islice(frameworks.waits(thread), MAX_LISTED):
+        yield Wait(f"{name} {waiter}", what, places.of_coroutine(suspended))
     yield Wait(name, _reason(thread), stack)
 
 

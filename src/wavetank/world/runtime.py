@@ -15,9 +15,9 @@ import os
 from importlib import import_module
 from typing import Any, Final
 
+from wavetank import frameworks
 from wavetank.errors import UsageError, did_you_mean
-from wavetank.frameworks import asyncio as aio
-from wavetank.frameworks import reports, uvloop
+from wavetank.frameworks import reports
 from wavetank.kernel import core, entropy, exits, guard, refusals, threads
 from wavetank.kernel.core import Kernel
 from wavetank.kernel.process import Process
@@ -55,8 +55,7 @@ def prepare(target: Target) -> None:
     sources.claim(_own_folders(target))
     for name in WARM:
         _warm(name)
-    aio.install()
-    uvloop.stand_in()
+    frameworks.install()
     for each in target.scripts:
         sources.prepare(each.path)
     if target.module:
@@ -122,7 +121,7 @@ def _new_kernel(job: Job) -> Kernel:
     recorder = Recorder(_trace_file(), frozenset(job.opaque))
     kernel = Kernel(mailbox.choices_of(job), recorder, job.plan.epoch_s * 1_000_000_000)
     kernel.limit = kernel.attention = job.virtual_limit_ns
-    recorder.current_task = aio.task_name
+    recorder.current_task = frameworks.current_task
     return kernel
 
 

@@ -1,0 +1,294 @@
+"""Twisted as a guest: its own reactors run unmodified; here is how each process comes to a reactor of its own.
+
+Owns what `twisted.internet.reactor` means: one object for all modules, also for those that imported it long before,
+which forwards to the reactor of the process that runs. It owns, too, the few other globals that must not be shared. It
+never imports Twisted unless a program's main is to run under it. Source: twisted/internet/reactor.py, main.py, task.py
+and python/threadable.py, 23.10 to 26.10.
+
+The idea. A real process makes its reactor when `twisted.internet.reactor` is imported for the first time, unless a
+reactor was installed before. The image imports a program's modules before the program exists, so there the import makes
+nothing; a process makes the default reactor when one of its own imports asks for it, or when it first uses the one that
+a module already has. `install()` works until then. What a module asks of the reactor while it is imported by the image
+is done again by the reactor of each process, if that makes sense, and refused if not.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from types import ModuleType
+from typing import Any, Final
+
+from wavetank.errors import NotSimulatedImport
+from wavetank.frameworks import state, twisted_log, twisted_waits
+from wavetank.kernel import core, replace
+
+NAME: Final = "twisted.internet.reactor"
+_IMAGE: Final = object()
+#: What each process has for itself: its reactor (None: not made yet; `_IMAGE`: nobody's process), what somebody put at
+#: `twisted.internet.reactor` in place of it, as tests do, and what its main returned under `run`.
+_own: Final[dict[str, Any]] = {"reactor": _IMAGE, "shown": None, "main": None}
+_modules: Final = state.ModuleTable(sys.modules)
+#: What modules asked of the reactor while the image imported them: the call, its arguments.
+_asked: Final[list[tuple[str, tuple[Any, ...], dict[str, Any]]]] = []
+#: The calls that a real program makes at import and that a process can make later just as well.
+_LATER: Final = frozenset({"addSystemEventTrigger", "callLater", "callWhenRunning", "installNameResolver",
+                           "installResolver", "suggestThreadPoolSize"})  # fmt: skip
+_installed: Callable[[], Any] | None = None  # makes the reactor that a module installed while the image imported it
+
+
+def run(main: Callable[..., Any], *args: Any) -> Any:
+    """Run the reactor until the Deferred or coroutine that `main(reactor, *args)` returns has its result; return that.
+
+    Raises what it failed with. The result is None when the reactor was stopped before.
+    """
+    from twisted.internet.defer import maybeDeferred
+    from twisted.python.failure import Failure
+
+    reactor = _current()
+    ended: list[Any] = []
+    stopping: list[bool] = []
+
+    def finish(result: Any) -> None:
+        ended.append(result)
+        if not stopping:
+            reactor.callWhenRunning(_stop, reactor)
+
+    reactor.addSystemEventTrigger("before", "shutdown", stopping.append, True)
+    work = _own["main"] = main(reactor, *args)
+    maybeDeferred(lambda: work).addBoth(finish)
+    reactor.run()
+    if ended and isinstance(ended[0], Failure):
+        ended[0].raiseException()
+    return ended[0] if ended else None
+
+
+def _stop(reactor: Any) -> None:
+    from twisted.internet.error import ReactorNotRunning
+
+    with suppress(ReactorNotRunning):
+        reactor.stop()
+
+
+# ---- the reactor of each process
+
+
+def _current() -> Any:
+    """The reactor of the process that runs; made now, if it has none yet."""
+    reactor = _own["reactor"]
+    if reactor is None:
+        from twisted.internet import default
+
+        sys.modules.pop(NAME, None)
+        if _installed is None:
+            default.install()
+        else:
+            _install_reactor(_installed())
+        reactor = _own["reactor"]
+    return reactor
+
+
+def _install_reactor(reactor: Any) -> None:
+    """`twisted.internet.main.installReactor`: this process, and in the image each process, has this reactor."""
+    global _installed
+    if _own["reactor"] is _IMAGE:
+        if _installed is not None:
+            _already_installed()
+        _installed = type(reactor)
+    else:
+        if NAME in sys.modules:
+            _already_installed()
+        _own["reactor"] = reactor
+        for name, args, keywords in _asked:
+            getattr(reactor, name)(*args, **keywords)
+    sys.modules[NAME] = the_reactor  # type: ignore[assignment]  # as Twisted itself does
+
+
+def _already_installed() -> None:
+    from twisted.internet.error import ReactorAlreadyInstalledError
+
+    raise ReactorAlreadyInstalledError("reactor already installed")
+
+
+class _Reactor:
+    """`twisted.internet.reactor`: whatever is asked of it, the reactor of the process that runs answers."""
+
+    __slots__ = ("__weakref__",)
+    __spec__ = None  # asked by `import` of what it finds in `sys.modules`; must not make a reactor
+
+    def __getattr__(self, name: str) -> Any:
+        if _own["reactor"] is _IMAGE:
+            return _while_importing(name)
+        if name in _NOT_FORWARDED:
+            raise AttributeError(name)
+        return getattr(_current(), name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(_current(), name, value)
+
+    def __delattr__(self, name: str) -> None:
+        delattr(_current(), name)
+
+    @property  # type: ignore[misc]  # typeshed: writable
+    def __class__(self) -> Any:
+        reactor = _own["reactor"]
+        return _Reactor if reactor is None or reactor is _IMAGE else type(reactor)
+
+    def __eq__(self, other: object) -> bool:
+        return other is self or (other is not None and other is _own["reactor"])
+
+    def __hash__(self) -> int:
+        return hash(_IMAGE if _own["reactor"] is _IMAGE else _current())
+
+    def __repr__(self) -> str:
+        reactor = _own["reactor"]
+        return f"<reactor of {core.K.process.name}>" if reactor is None or reactor is _IMAGE else repr(reactor)
+
+    def __dir__(self) -> list[str]:
+        return dir(_default_class() if _own["reactor"] is _IMAGE else _current())
+
+
+#: Asked by `import`, `inspect`, `copy` and the like of anything they meet.
+_NOT_FORWARDED: Final = frozenset({"__path__", "__file__", "__dict__", "__wrapped__", "__loader__"})
+the_reactor: Final = _Reactor()
+
+
+class _Call:
+    """A method of the reactor, taken while the image imported a module (`later = reactor.callLater`)."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
+        if _own["reactor"] is not _IMAGE:
+            return getattr(_current(), self._name)(*args, **keywords)
+        if self._name in _LATER:
+            _asked.append((self._name, args, keywords))
+            return None
+        raise NotSimulatedImport(
+            _importer(),
+            f"it calls reactor.{self._name}() while it is imported, before the program that imports it has started",
+            next="call it from a function",
+        )
+
+    def __repr__(self) -> str:
+        return f"<{self._name} of the reactor>"
+
+
+def _importer() -> str:
+    frame = sys._getframe(2)
+    return str(frame.f_globals.get("__name__", "?"))
+
+
+def _while_importing(name: str) -> Any:
+    """An attribute of the reactor, in the image, where there is none."""
+    if name in ("__providedBy__", "__provides__"):
+        return sys.modules["zope.interface"].implementedBy(_default_class())
+    if name.startswith("__"):
+        raise AttributeError(name)
+    if name == "running":
+        return False
+    value = getattr(_default_class(), name)
+    return _Call(name) if callable(value) else value
+
+
+def _default_class() -> Any:
+    if isinstance(_installed, type):
+        return _installed
+    from twisted.internet import default
+
+    return sys.modules[default.install.__module__].__dict__[_DEFAULT[default.install.__module__]]
+
+
+_DEFAULT: Final = {
+    "twisted.internet.epollreactor": "EPollReactor",
+    "twisted.internet.pollreactor": "PollReactor",
+    "twisted.internet.selectreactor": "SelectReactor",
+}
+
+
+# ---- meeting Twisted
+
+
+class _Package(ModuleType):
+    """The package `twisted.internet`, whose attribute `reactor` is each process's own."""
+
+    @property
+    def reactor(self) -> Any:
+        """What `from twisted.internet import reactor` gives: importing it is what makes the default reactor."""
+        if _own["shown"] is not None:
+            return _own["shown"]
+        if _own["reactor"] is None:
+            _current()
+        return the_reactor
+
+    @reactor.setter
+    def reactor(self, value: Any) -> None:
+        _own["shown"] = None if value is the_reactor else value
+
+    @reactor.deleter
+    def reactor(self) -> None:
+        _own["shown"] = None
+
+
+def install() -> None:
+    """Wait for Twisted to be imported, if it is. Once per interpreter."""
+    replace.when_imported("twisted.internet", _meet_package)
+    replace.when_imported("twisted.internet.main", _meet_main)
+    replace.when_imported("twisted.internet.task", _meet_task)
+    replace.when_imported("twisted.python.threadable", _meet_threadable)
+    replace.when_imported("twisted.names.client", _meet_names)
+    replace.when_imported("treq._utils", _meet_treq)
+    twisted_log.install()
+
+
+def _meet_package(module: ModuleType) -> None:
+    module.__class__ = _Package
+    if _own["reactor"] is _IMAGE:
+        sys.modules[NAME] = the_reactor  # type: ignore[assignment]
+    state.own([*((_own, name) for name in _own), (_modules, NAME)], _nothing_yet)
+
+
+def _nothing_yet() -> tuple[Any, ...]:
+    return None, None, None, state.ABSENT if _installed is None else the_reactor
+
+
+def _meet_main(module: ModuleType) -> None:
+    module.installReactor = _install_reactor  # type: ignore[attr-defined]
+
+
+def _meet_task(module: ModuleType) -> None:
+    # Its tasks run under the reactor of the first that was started.
+    state.own([(module.__dict__, "_theCooperator")], lambda: (module.Cooperator(),))
+
+
+def _meet_threadable(module: ModuleType) -> None:
+    state.own([(module.__dict__, "ioThread")], lambda: (None,))
+
+
+def _meet_names(module: ModuleType) -> None:
+    state.own([(module.__dict__, "theResolver")], lambda: (None,))
+
+
+def _meet_treq(module: ModuleType) -> None:
+    # A pool of connections, and with it the reactor of the first process that made a request.
+    if "_global_pool" in module.__dict__:
+        state.own([(module.__dict__, "_global_pool")], lambda: ([None],))
+
+
+# ---- who waits for what
+
+
+def waits(thread: core.Thread) -> list[tuple[str, str, Any]]:
+    """What the reactor of a process waits for, if `thread` runs it; see `twisted_waits`."""
+    process = thread.process
+    if "twisted.internet" not in sys.modules or thread is not process.main_thread:
+        return []
+    own = _own if process is core.K.process else {name: process.state.get((id(_own), name)) for name in _own}
+    reactor = own["reactor"]
+    if reactor is None or reactor is _IMAGE:
+        return []
+    return twisted_waits.of_reactor(reactor, own["main"])
