@@ -42,6 +42,7 @@ FACES: Final = (
     "signals",
     "readiness",
     "socket",
+    "buffered",
     "names",
     "tls",
 )
