@@ -53,6 +53,7 @@ class Process:
         self.open_files = OPEN_FILES
         self.open_files_most = OPEN_FILES_MOST
         self.inheritable: set[int] = set()  # descriptors without FD_CLOEXEC
+        self.closed_streams: set[int] = set()  # of 0, 1, 2: what is closed must not be the interpreter's own again
         self.umask = 0o022
         self.pending: list[int] = []
         self.handlers: dict[int, Any] = {}
@@ -108,6 +109,7 @@ class Process:
             return
         if fd >= FIRST_FD:
             self._skip_to(fd - FIRST_FD)
+        self.closed_streams.discard(fd)
         self.fds[fd] = file
 
     def close(self, fd: int) -> None:
@@ -118,6 +120,8 @@ class Process:
         self.inheritable.discard(fd)
         if fd >= FIRST_FD:
             heappush(self._free, fd - FIRST_FD)
+        else:
+            self.closed_streams.add(fd)
         file.release()
         if core.K.soft:
             core.K.run_soft()
