@@ -146,24 +146,23 @@ def _acknowledged(tcp: Tcp, ack: int, edge: int) -> None:
     gone = ack - tcp.acked
     tcp.acked = ack
     fin_acked = tcp.fin_sent and ack == tcp.sent_next
-    tcp.queued -= gone - fin_acked
+    tcp.queued -= gone - 1 if fin_acked else gone
     unacked = tcp.unacked
     while unacked and unacked[0][1] <= ack:
         unacked.popleft()
     now = core.K.now
     tcp.last_progress = now
-    tcp.retries = 0
-    tcp.duplicates = 0
-    if tcp.round_trip_seq >= 0 and ack >= tcp.round_trip_seq:
-        timers.measured(tcp, now - tcp.round_trip_sent)
-        tcp.round_trip_seq = -1
-    elif tcp.round_trip_seq == -2 and ack >= tcp.round_trip_resume:
+    tcp.retries = tcp.duplicates = 0
+    measuring = tcp.round_trip_seq
+    if measuring >= 0:
+        if ack >= measuring:
+            timers.measured(tcp, now - tcp.round_trip_sent)
+            tcp.round_trip_seq = -1
+    elif measuring == -2 and ack >= tcp.round_trip_resume:
         tcp.round_trip_seq = -1
         timers.reset_timeout(tcp)
-    if tcp.congestion_window < tcp.slow_start_threshold:
-        tcp.congestion_window += gone
-    else:
-        tcp.congestion_window += max(1, tcp.mss * gone // tcp.congestion_window)
+    window = tcp.congestion_window
+    tcp.congestion_window = window + (gone if window < tcp.slow_start_threshold else max(1, tcp.mss * gone // window))
     if edge > tcp.peer_edge:
         tcp.peer_edge = edge
     if edge - ack > tcp.largest_edge_seen:
@@ -251,8 +250,8 @@ def _accept_early(tcp: Tcp) -> None:
 
 
 def _accept(tcp: Tcp, data: bytes, flags: int) -> None:
-    kernel = core.K
     if data:
+        kernel = core.K
         size = len(data)
         if size > tcp.receive_limit - tcp.unread and not tcp.advertised > tcp.received_next:
             output.acknowledge(tcp)  # outside the window
@@ -262,9 +261,10 @@ def _accept(tcp: Tcp, data: bytes, flags: int) -> None:
         tcp.received_at = kernel.now or 1
         if size > tcp.segment_size:
             tcp.segment_size = max(tcp.segment_size, min(size, tcp.mss))
-        if not tcp.back.calm:
+        back = tcp.back
+        if not back.calm:
             kernel.recorder.event(kernel.now, _DELIVERED, tcp.number, size)
-        delay = tcp.back.reading_delay(size) if tcp.back.reader_rate else 0
+        delay = back.reading_delay(size) if back.reader_rate else 0
         if delay or tcp.withheld:
             tcp.withhold(data, delay)
         else:
@@ -300,7 +300,7 @@ def _acknowledge_soon(tcp: Tcp) -> None:
     elif tcp.quick_left and not tcp.interactive:
         tcp.quick_left -= 1
         output.acknowledge(tcp)
-    else:
+    elif tcp.ack_by == FAR:
         timers.arm_ack(tcp)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wavetank.kernel import core
+from wavetank.kernel.core import FAR
 from wavetank.kernel.tcp import timers
 from wavetank.kernel.tcp.state import ACK, BURST, CLOSE_WAIT, DELAYED_ACK, FIN, FIN_WAIT1, LAST_ACK, PSH, RST
 from wavetank.trace.schema import Kind
@@ -106,9 +107,13 @@ def _send_data(tcp: Tcp, data: bytes, size: int) -> None:
         tcp.last_small = end
     kernel = core.K
     now = kernel.now
-    tcp.advertised = edge = tcp.window_edge()
+    edge = tcp.received_next + tcp.receive_limit - tcp.unread  # Tcp.window_edge, without the call
+    if edge > tcp.advertised:
+        tcp.advertised = edge
+    else:
+        edge = tcp.advertised
     tcp.ack_owed = 0
-    tcp.ack_by = core.FAR
+    tcp.ack_by = FAR
     if tcp.received_at and now - tcp.received_at < DELAYED_ACK:
         tcp.interactive = True  # "pingpong": the acknowledgement rides on the answer
     path = tcp.path
@@ -118,7 +123,9 @@ def _send_data(tcp: Tcp, data: bytes, size: int) -> None:
         tcp.round_trip_seq = end
         tcp.round_trip_sent = now
     path.transmit((_DATA, seq, tcp.received_next, edge, data), size)
-    timers.arm_retransmit(tcp)
+    tcp.retransmit_by = by = now + tcp.timeout
+    if by < tcp.retransmit_entry:
+        timers.arm_retransmit(tcp)
 
 
 def _send_fin(tcp: Tcp) -> None:
@@ -140,7 +147,7 @@ def want_fin(tcp: Tcp) -> None:
 def acknowledge(tcp: Tcp) -> None:
     """Send an acknowledgement without data now."""
     tcp.ack_owed = 0
-    tcp.ack_by = core.FAR
+    tcp.ack_by = FAR
     tcp.advertised = edge = tcp.window_edge()
     tcp.path.transmit((ACK, tcp.sent_next, tcp.received_next, edge, b""), 0)
 

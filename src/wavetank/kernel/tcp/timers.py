@@ -105,11 +105,13 @@ def _probe(tcp: Tcp) -> None:
 
 def measured(tcp: Tcp, round_trip: int) -> None:
     """A round trip was measured: RFC 6298 section 2, with Linux's floor of 200 ms."""
-    if not tcp.smoothed:
+    smoothed = tcp.smoothed
+    if not smoothed:
         tcp.smoothed, tcp.variance = round_trip, round_trip // 2
     else:
-        tcp.variance += (abs(tcp.smoothed - round_trip) - tcp.variance) // 4
-        tcp.smoothed += (round_trip - tcp.smoothed) // 8
+        change = round_trip - smoothed
+        tcp.smoothed = smoothed + change // 8
+        tcp.variance += ((change if change > 0 else -change) - tcp.variance) // 4
     reset_timeout(tcp)
 
 
@@ -125,12 +127,10 @@ def reset_timeout(tcp: Tcp) -> None:
 
 def arm_ack(tcp: Tcp) -> None:
     """An acknowledgement is owed; it may wait for data to ride on."""
-    if tcp.ack_by != FAR:
-        return
-    tcp.ack_by = core.K.now + DELAYED_ACK
-    if tcp.ack_entry > tcp.ack_by:
-        tcp.ack_entry = tcp.ack_by
-        core.K.at(tcp.ack_by, _ack_timer, tcp)
+    tcp.ack_by = by = core.K.now + DELAYED_ACK
+    if tcp.ack_entry > by:
+        tcp.ack_entry = by
+        core.K.at(by, _ack_timer, tcp)
 
 
 def _ack_timer(tcp: Tcp) -> None:

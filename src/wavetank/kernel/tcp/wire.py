@@ -34,13 +34,13 @@ class End:
         self.back: Path = None  # type: ignore[assignment]  # both set by Wire: the way to the other side,
         self.arriving: Path = None  # type: ignore[assignment]  # and the way that ends here
 
-    def __call__(self, segment: Segment) -> None:
+    def deliver(self, segment: Segment) -> None:
         """A segment has arrived."""
-        if self.stack.node.down:
-            return
         socket = self.stack.connections.get(self.key)
         if socket is not None:
             socket.arrived(segment)
+            return
+        if self.stack.node.down:
             return
         flags, seq, ack, _, data = segment
         if flags & SYN and not flags & ACK:
@@ -80,7 +80,7 @@ class Wire:
         opener = Party(client.name, local_port, CONNECTING)
         accepter = Party(server.name, remote_port, ACCEPTING)
         allowance = fabric.allowance()
-        self.there = fabric.path(opener, accepter, self.ordinal, self.server_end, split, allowance)
-        self.back = fabric.path(accepter, opener, self.ordinal, self.client_end, split, allowance)
+        self.there = fabric.path(opener, accepter, self.ordinal, self.server_end.deliver, split, allowance)
+        self.back = fabric.path(accepter, opener, self.ordinal, self.client_end.deliver, split, allowance)
         self.server_end.back = self.client_end.arriving = self.back
         self.client_end.back = self.server_end.arriving = self.there
