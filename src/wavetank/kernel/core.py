@@ -370,6 +370,8 @@ class Kernel:
                 thread.process.hold(thread)
             when = heap[0][0] if heap else FAR
             if when > self.limit or not heap:
+                if heap:
+                    self.now = self.limit
                 self.stop("limit" if heap else "idle")
                 return self.running  # on the root greenlet `stop` comes back
             if when > self.now:
