@@ -63,7 +63,6 @@ class Recorder:
         self._buffer = mmap.mmap(-1, _SIZE)
         self._offset = 0
         self._kept = mmap.mmap(-1, _KEPT_SIZE)
-        self._kept_offset = 0
 
     # ---- names
 
@@ -125,21 +124,26 @@ class Recorder:
         self._offset = offset + _HEADER_SIZE
         self.events += 1
         if self.keep is not None:
-            self._write(HEADER.pack(now, kind, 0, self.actor, task, thing, value, min(len(payload), PAYLOAD_KEPT)))
-            if payload:
-                self._write(memoryview(payload)[:PAYLOAD_KEPT])
+            size = min(len(payload), PAYLOAD_KEPT)
+            self._keep_record(HEADER.pack(now, kind, 0, self.actor, task, thing, value, size), payload)
 
-    def _write(self, data: bytes | memoryview) -> None:
-        if self._kept_offset + len(data) > _KEPT_SIZE:
+    def _keep_record(self, header: bytes, payload: bytes | memoryview) -> None:
+        # The map keeps its own position, and nothing here outlives its line: a trace that is kept must leave the
+        # heap as one that is not, or the program's own objects would lie elsewhere.
+        kept = self._kept
+        if kept.tell() > _KEPT_SIZE - _HEADER_SIZE - PAYLOAD_KEPT:
             self._write_out()
-        self._kept[self._kept_offset : self._kept_offset + len(data)] = bytes(data)
-        self._kept_offset += len(data)
+        kept.write(header)
+        if len(payload) > PAYLOAD_KEPT:
+            kept.write(memoryview(payload)[:PAYLOAD_KEPT])
+        elif payload:
+            kept.write(payload)
 
     def _write_out(self) -> None:
         assert self.keep is not None
         with memoryview(self._kept) as view:
-            self.keep.write(view[: self._kept_offset])
-        self._kept_offset = 0
+            self.keep.write(view[: self._kept.tell()])
+        self._kept.seek(0)
 
     def flush(self) -> None:
         """Hash what is buffered."""
