@@ -11,8 +11,10 @@ their payload is left out of the digest - and all begins anew.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
+from collections import deque
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Final
@@ -24,11 +26,14 @@ from wavetank.errors import TraceError
 from wavetank.kernel.choices import LISTED_LIMIT
 from wavetank.plan import Plan
 from wavetank.trace.reading import read_trace
-from wavetank.trace.schema import Record
+from wavetank.trace.schema import Kind, Record
 from wavetank.world.job import FailureRecord, RunResult
 
 #: So often more connections may turn out to be opaque before we give up.
 ROUNDS: Final = 4
+#: So many of the last events of a failing run are kept.
+LAST_EVENTS: Final = 50
+_TEARDOWN: Final = frozenset({Kind.CLOSE, Kind.FAILURE, Kind.OUTPUT, Kind.PROCESS_EXIT, Kind.THREAD_SWITCH})
 
 
 @dataclass(frozen=True)
@@ -85,10 +90,21 @@ def _with_choices(session: Session, plan: Plan, result: RunResult, opaque: tuple
         # Killed for its real time, it could not tell its choices; or there are too many. The seed replays it.
         return Verdict(plan, plan, result, opaque)
     explicit = msgspec.structs.replace(plan, choices=dict(result.choices))
-    third = session.run(explicit, opaque=opaque)
-    if same(result, third):
-        return Verdict(explicit, plan, third, opaque)
+    with tempfile.TemporaryDirectory(prefix="wavetank-trace-") as folder:
+        path = os.path.join(folder, "trace")
+        third = session.run(explicit, opaque=opaque, trace_path=path)
+        if same(result, third):
+            third.last_events = _last_events(path)
+            return Verdict(explicit, plan, third, opaque)
     return Verdict(explicit, plan, result, opaque, parted=where_parted(session, plan, explicit, opaque))
+
+
+def _last_events(path: str) -> list[str]:
+    """The end of a trace as lines, without what every end of a world brings; of one that broke off, what there is."""
+    last: deque[Record] = deque(maxlen=LAST_EVENTS)
+    with contextlib.suppress(TraceError):
+        last.extend(record for record in read_trace(path) if record.kind not in _TEARDOWN)
+    return [str(record) for record in last]
 
 
 def same(one: RunResult, other: RunResult) -> bool:

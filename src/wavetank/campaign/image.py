@@ -77,6 +77,7 @@ _chdir = os.chdir
 _close = os.close
 _closerange = os.closerange
 _dup2 = os.dup2
+_execve = os.execve
 _exit = os._exit
 _fork = os.fork
 _getppid = os.getppid
@@ -153,7 +154,7 @@ def _fix_addresses() -> None:
 def _start_again(memory: mmap.mmap, starts: int) -> NoReturn:
     path_size, order_size, _ = ORDER_HEAD.unpack_from(memory, 0)
     ORDER_HEAD.pack_into(memory, 0, path_size, order_size, starts)
-    os.execve(sys.executable, sys.orig_argv, ENVIRONMENT)
+    _execve(sys.executable, sys.orig_argv, ENVIRONMENT)
 
 
 def _watch_compilation() -> bytearray:
@@ -186,7 +187,6 @@ def _prepare(memory: mmap.mmap, order_size: int) -> Any:
     assert not loaded, f"loaded before the shims by our own imports: {loaded}"
     import_module(order.shims).install()
     runtime = import_module(order.runtime)
-    import_module("wavetank.trace.schema")  # for the children
     runtime.prepare(order.target)
     _target.append(order.target)
     return runtime
@@ -257,7 +257,6 @@ def _child(runtime: Any, memory: mmap.mmap, slot: int, prctl: Any, image_pid: in
     prctl(_PR_SET_PDEATHSIG, _SIGKILL)
     if _getppid() != image_pid:
         _exit(1)
-    from wavetank.trace.schema import file_header
     from wavetank.world import mailbox
 
     box = mailbox.current = mailbox.Mailbox(memory, slot)
@@ -267,7 +266,6 @@ def _child(runtime: Any, memory: mmap.mmap, slot: int, prctl: Any, image_pid: in
         _closerange(CONTROL_FD, LAST_FD)
         _place(_open(box.folder(), _O_FOLDER), HOME_FD)
         _place(_open(box.trace_path() or "/dev/null", _O_TRACE, 0o644), TRACE_FD)
-        _write(TRACE_FD, file_header())
         job = box.job(_target[0])
         _chdir(job.cwd)
         box.put_result(runtime.execute(job))

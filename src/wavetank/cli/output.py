@@ -62,13 +62,13 @@ def show_failure(
     say(f"FAILURE  {record.error or record.kind}", fg="red", bold=True)
     say()
     for line in _place(record):
-        say(f"  {line}")
+        say(f"  {line}" if line else "")
     for name, lines in _facts(record, plan, seed, count):
         for index, line in enumerate(lines):
             say(f"  {'' if index else name:<9}{line}")
     _section("", record.traceback.splitlines())
     for output in result.outputs:
-        for stream, text in (("stdout", output.stdout), ("stderr", output.stderr)):
+        for stream, text in (("stdout", output.stdout), ("stderr", _without(output.stderr, record.traceback))):
             _section(f"{output.name}, {stream}:", _tail(text.splitlines(), _OUTPUT_LINES))
     _section("just before:", _tail(result.last_events, _EVENT_LINES))
     say()
@@ -106,6 +106,11 @@ def _facts(record: FailureRecord, plan: Plan, seed: int, count: int) -> Iterator
     yield "faults", [*faults[:_FAULT_LINES], *more] or ["none"]
     if plan.choices is not None:
         yield "choices", [f"{len(plan.choices):,} not calm"]
+
+
+def _without(text: str, shown: str) -> str:
+    """What a program wrote, without the traceback at its end that is shown above."""
+    return text.rstrip().removesuffix(shown.strip()) if shown.strip() else text
 
 
 def _section(title: str, lines: Sequence[str]) -> None:
