@@ -13,21 +13,9 @@ import pytest
 
 from tests.unit.kernel_harness import attempt, real, simulated
 
-FACES = ("names", "descriptors", "readiness", "socket", "time")
-BODIES: list[Callable[[], Any]] = []
+FACES = ("time", "readiness", "socket", "names")
 
 
-def body(function: Callable[[], Any]) -> Callable[[], Any]:
-    BODIES.append(function)
-    return function
-
-
-@pytest.mark.parametrize("program", BODIES, ids=lambda program: program.__name__)
-def test_same_as_linux(program: Callable[[], Any]) -> None:
-    assert simulated(program, faces=FACES) == real(program)
-
-
-@body
 def refused() -> Any:
     import socket
 
@@ -39,7 +27,6 @@ def refused() -> Any:
         return first, attempt(client.connect, address), attempt(client.recv, 1), attempt(client.send, b"x")
 
 
-@body
 def refused_without_waiting() -> Any:
     import select
     import socket
@@ -58,7 +45,6 @@ def refused_without_waiting() -> Any:
         return seen
 
 
-@body
 def connect_without_waiting_twice() -> Any:
     import socket
 
@@ -67,7 +53,6 @@ def connect_without_waiting_twice() -> Any:
         return [client.connect_ex(server.getsockname()) for _ in range(3)]
 
 
-@body
 def exchange_and_addresses() -> Any:
     import socket
 
@@ -87,7 +72,6 @@ def exchange_and_addresses() -> Any:
             )
 
 
-@body
 def half_close() -> Any:
     import socket
 
@@ -100,7 +84,6 @@ def half_close() -> Any:
             return seen, attempt(client.send, b"more"), client.recv(100)
 
 
-@body
 def close_with_unread_data_resets() -> Any:
     import socket
 
@@ -116,7 +99,6 @@ def close_with_unread_data_resets() -> Any:
         ]
 
 
-@body
 def close_without_unread_data_is_the_end() -> Any:
     import socket
 
@@ -128,7 +110,6 @@ def close_without_unread_data_is_the_end() -> Any:
         return seen, attempt(client.recv, 10), attempt(client.send, b"x"), attempt(client.send, b"x")
 
 
-@body
 def data_before_a_reset_stays_readable() -> Any:
     import socket
     import struct
@@ -141,7 +122,6 @@ def data_before_a_reset_stays_readable() -> Any:
         return [attempt(client.recv, 4), attempt(client.recv, 100), attempt(client.recv, 1), attempt(client.recv, 1)]
 
 
-@body
 def poll_masks() -> Any:
     import select
     import socket
@@ -186,7 +166,6 @@ def poll_masks() -> Any:
     return seen
 
 
-@body
 def full_buffers() -> Any:
     import select
     import socket
@@ -212,7 +191,6 @@ def full_buffers() -> Any:
         return seen
 
 
-@body
 def epoll_level_edge_oneshot() -> Any:
     import select
     import socket
@@ -238,7 +216,6 @@ def epoll_level_edge_oneshot() -> Any:
         return seen
 
 
-@body
 def epoll_errors() -> Any:
     import select
     import socket
@@ -254,7 +231,6 @@ def epoll_errors() -> Any:
     return seen, attempt(poll.poll), attempt(poll.fileno), poll.closed
 
 
-@body
 def port_in_use() -> Any:
     import socket
 
@@ -273,7 +249,6 @@ def port_in_use() -> Any:
     return results
 
 
-@body
 def reuse_port_listeners() -> Any:
     import socket
 
@@ -290,7 +265,6 @@ def reuse_port_listeners() -> Any:
         return seen
 
 
-@body
 def restart_on_the_same_port() -> Any:
     import socket
 
@@ -309,7 +283,6 @@ def restart_on_the_same_port() -> Any:
         return first, attempt(reusing.bind, address)
 
 
-@body
 def options_as_made() -> Any:
     import socket
 
@@ -336,7 +309,6 @@ def options_as_made() -> Any:
         ]
 
 
-@body
 def options_set() -> Any:
     import socket
 
@@ -358,7 +330,6 @@ def options_set() -> Any:
         return seen
 
 
-@body
 def peek_wait_all_and_into() -> Any:
     import socket
 
@@ -375,7 +346,6 @@ def peek_wait_all_and_into() -> Any:
             return seen, served.recv(100)
 
 
-@body
 def timeouts() -> Any:
     import socket
 
@@ -395,7 +365,6 @@ def timeouts() -> Any:
         return seen
 
 
-@body
 def wrong_arguments() -> Any:
     import socket
 
@@ -418,7 +387,6 @@ def wrong_arguments() -> Any:
         ]
 
 
-@body
 def after_close() -> Any:
     import socket
 
@@ -435,7 +403,6 @@ def after_close() -> Any:
     ]
 
 
-@body
 def duplicates_share_the_connection() -> Any:
     import os
     import socket
@@ -455,7 +422,6 @@ def duplicates_share_the_connection() -> Any:
         return seen
 
 
-@body
 def files_of_sockets() -> Any:
     import socket
 
@@ -469,7 +435,6 @@ def files_of_sockets() -> Any:
             return seen, into.read()
 
 
-@body
 def version_six() -> Any:
     import socket
 
@@ -484,7 +449,6 @@ def version_six() -> Any:
         return seen
 
 
-@body
 def listen_backlog() -> Any:
     import socket
     import time
@@ -503,7 +467,6 @@ def listen_backlog() -> Any:
         return seen
 
 
-@body
 def listener_closed_with_connections_waiting() -> Any:
     import socket
 
@@ -515,7 +478,6 @@ def listener_closed_with_connections_waiting() -> Any:
     return seen
 
 
-@body
 def shut_reading() -> Any:
     import socket
 
@@ -534,7 +496,6 @@ def shut_reading() -> Any:
         return seen
 
 
-@body
 def zero_bytes() -> Any:
     import socket
 
@@ -546,7 +507,6 @@ def zero_bytes() -> Any:
             return seen, served.recv(0), served.recv(1)
 
 
-@body
 def select_sets() -> Any:
     import select
     import socket
@@ -563,3 +523,41 @@ def select_sets() -> Any:
             attempt(select.select, [-1], [], []), attempt(select.select, [], [], [], -1),
             attempt(select.select, ["x"], [], []), select.select([], [], [], 0),
         )  # fmt: skip
+
+
+BODIES: list[Callable[[], Any]] = [
+    refused,
+    refused_without_waiting,
+    connect_without_waiting_twice,
+    exchange_and_addresses,
+    half_close,
+    close_with_unread_data_resets,
+    close_without_unread_data_is_the_end,
+    data_before_a_reset_stays_readable,
+    poll_masks,
+    full_buffers,
+    epoll_level_edge_oneshot,
+    epoll_errors,
+    port_in_use,
+    reuse_port_listeners,
+    restart_on_the_same_port,
+    options_as_made,
+    options_set,
+    peek_wait_all_and_into,
+    timeouts,
+    wrong_arguments,
+    after_close,
+    duplicates_share_the_connection,
+    files_of_sockets,
+    version_six,
+    listen_backlog,
+    listener_closed_with_connections_waiting,
+    shut_reading,
+    zero_bytes,
+    select_sets,
+]
+
+
+@pytest.mark.parametrize("program", BODIES, ids=lambda program: program.__name__)
+def test_same_as_linux(program: Callable[[], Any]) -> None:
+    assert simulated(program, faces=FACES) == real(program)

@@ -22,9 +22,9 @@ def parse_address(family: int, address: Any, call: str) -> tuple[str, int]:
     if not isinstance(address, tuple):
         raise TypeError(f"{call}(): {name} address must be tuple, not {type(address).__name__}")
     if family == 2 and len(address) != 2:
-        raise TypeError(f"{call}(): {name} address must be a pair (host, port)")
+        raise TypeError(f"{name} address must be a pair (host, port)")
     if family == 10 and not 2 <= len(address) <= 4:
-        raise TypeError(f"{call}(): {name} address must be a tuple (host, port[, flowinfo[, scopeid]])")
+        raise TypeError(f"{name} address must be a tuple (host, port[, flowinfo[, scopeid]])")
     host, port = address[0], address[1]
     if not isinstance(port, int):
         if not hasattr(port, "__index__"):

@@ -11,6 +11,7 @@ import _socket as real
 import errno
 import sys
 import warnings
+from operator import index
 from types import ModuleType
 from typing import Any, Final
 
@@ -47,6 +48,8 @@ def _make(family: int, type_: int, proto: int) -> Endpoint:
     """A new kernel socket, or the errno that Linux gives for the combination (socket(2))."""
     stack = core.K.process.stack
     kind = type_ & _TYPE_MASK
+    if type_ & ~(_TYPE_MASK | _MODIFIERS):
+        raise error(errno.EINVAL)
     if family in (AF_INET, AF_INET6):
         if kind == SOCK_STREAM and proto in (0, 6):
             return Tcp(stack, family, 6)
@@ -427,7 +430,7 @@ class socket:
 
     def listen(self, backlog: int = 128, /) -> None:
         """Accept connections from now on."""
-        self._start().listen(backlog)
+        self._start().listen(index(backlog))
 
     def _accept(self) -> tuple[int, Any]:
         """The descriptor of a new connection and its peer's address."""

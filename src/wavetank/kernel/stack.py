@@ -29,19 +29,19 @@ class Ports:
     """The bound ports of one transport protocol on one host."""
 
     def __init__(self) -> None:
-        self.bound: dict[int, list[Any]] = {}
+        self.bound: dict[int, dict[Any, None]] = {}  # an ordered set
         self.next_even = EPHEMERAL[0]
         self.next_odd = EPHEMERAL[0] + 1
 
     def add(self, port: int, owner: Any) -> None:
         """`owner` (with `local_ip`, `v6_only`, `shares_with(other)`) holds `port` now."""
-        self.bound.setdefault(port, []).append(owner)
+        self.bound.setdefault(port, {})[owner] = None
 
     def remove(self, port: int, owner: Any) -> None:
         """`owner` gives `port` back."""
         owners = self.bound.get(port)
-        if owners and owner in owners:
-            owners.remove(owner)
+        if owners is not None:
+            owners.pop(owner, None)
             if not owners:
                 del self.bound[port]
 

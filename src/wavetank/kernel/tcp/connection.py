@@ -260,7 +260,7 @@ class Tcp(Endpoint):
     def receive(self, size: int, flags: int) -> bytes | None:
         """`recv(2)`."""
         if not self.unread:
-            return self._nothing_to_read()
+            return b"" if not size and self.state is not LISTEN and self.key else self._nothing_to_read()
         parts = self.unread_parts
         if flags & MSG_PEEK:
             return b"".join(parts)[:size]
@@ -370,8 +370,8 @@ class Tcp(Endpoint):
     def poll(self) -> int:
         """`tcp_poll`."""
         state = self.state
-        if state is ESTABLISHED and not self.fin_wanted and not self.pending_error:
-            mask = READABLE if self.unread or self.shut_read else 0
+        if state is ESTABLISHED and not (self.fin_wanted or self.pending_error or self.shut_read):
+            mask = READABLE if self.unread else 0
             if self.send_limit - self.queued >= self.queued >> 1:  # `writable`, without the call
                 return mask | WRITABLE
             self.no_space = True
@@ -410,10 +410,10 @@ class Tcp(Endpoint):
         if self.state is SYN_SENT:
             self.disconnect()
             return
-        if self.state is CLOSE:
-            raise error(errno.ENOTCONN)
         if how in (SHUT_RD, SHUT_RDWR):
             self.shut_read = True
+        if self.state is CLOSE:
+            raise error(errno.ENOTCONN)  # and yet `sk_shutdown` is set (inet_shutdown)
         if how != SHUT_RD and not self.fin_wanted:
             self.no_space = False
             output.want_fin(self)

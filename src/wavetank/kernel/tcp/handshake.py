@@ -67,6 +67,7 @@ def syn_arrived(tcp: Tcp, segment: Segment, end: End) -> None:
     child.listener = tcp
     child.local_ip, child.local_port, child.remote_ip, child.remote_port = end.key
     _join(child, end.back, end.arriving, end.key)
+    child.take_port(child.local_port)  # a child shares its listener's port (__inet_inherit_port)
     child.state = SYN_RECV
     child.received_next = segment[1] + 1
     child.peer_edge = child.largest_edge_seen = segment[3]

@@ -145,8 +145,7 @@ def _acknowledged(tcp: Tcp, ack: int, edge: int) -> None:
         return
     gone = ack - tcp.acked
     tcp.acked = ack
-    fin_acked = tcp.fin_sent and ack == tcp.sent_next
-    tcp.queued -= gone - 1 if fin_acked else gone
+    tcp.queued -= gone
     unacked = tcp.unacked
     while unacked and unacked[0][1] <= ack:
         unacked.popleft()
@@ -173,7 +172,7 @@ def _acknowledged(tcp: Tcp, ack: int, edge: int) -> None:
         tcp.retransmit_by = now + tcp.timeout
     else:
         tcp.retransmit_by = FAR
-    if fin_acked:
+    if tcp.fin_sent and ack == tcp.sent_next:
         _fin_acknowledged(tcp)
     if tcp.no_space and tcp.writable():
         tcp.no_space = False
@@ -199,6 +198,7 @@ def _duplicate(tcp: Tcp) -> None:
 
 
 def _fin_acknowledged(tcp: Tcp) -> None:
+    tcp.queued += 1  # FIN takes a sequence number, and no room
     if tcp.state is FIN_WAIT1:
         tcp.state = FIN_WAIT2
         tcp.notify(WRITABLE)
