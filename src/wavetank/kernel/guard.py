@@ -242,7 +242,8 @@ _hooked: list[bool] = []
 
 
 def _hook(event: str, args: tuple[Any, ...]) -> None:
-    if event in _REFUSED:
+    # The simulated name service raises the events that CPython's raises: its callers may have hooks, too.
+    if event in _REFUSED and sys._getframe(1).f_globals.get("__name__") != "wavetank.kernel.names":
         _judge(_REFUSED[event], args)
 
 
