@@ -321,19 +321,20 @@ class EpollFile(File):
         found: list[tuple[int, int]] = []
         ready = self.ready
         for _ in range(len(ready)):
-            if len(found) >= limit:
-                break
             item = ready.popleft()
-            item.listed = False
             events = item.file.poll() & item.events
             if not events:
+                item.listed = False
                 continue
             found.append((item.fd, events))
-            if item.flags & ONESHOT:
-                item.events = 0
-            elif not item.flags & ET:
-                item.listed = True
+            if item.flags & (ET | ONESHOT):
+                item.listed = False
+                if item.flags & ONESHOT:
+                    item.events = 0
+            else:
                 ready.append(item)
+            if len(found) == limit:
+                break
         return found
 
     def describe(self) -> str:
@@ -448,10 +449,10 @@ class epoll:
         kernel.now = now = kernel.now + CALL_COST_NS  # Kernel.tick, without the call
         if now >= kernel.attention:
             kernel.look_around()
-        if maxevents == -1:
+        if maxevents <= 0:
+            if maxevents != -1:
+                raise ValueError(f"maxevents must be greater than 0, got {maxevents}")
             maxevents = FIRST_FD
-        elif maxevents <= 0:
-            raise ValueError("maxevents must be greater than 0, got " + str(maxevents))
         if own.ready:
             found = own.collect(maxevents)
             if found:

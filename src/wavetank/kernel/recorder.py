@@ -17,6 +17,7 @@ from wavetank.trace.schema import HEADER, Kind
 
 _SIZE: Final = 1 << 16
 _HEADER_SIZE: Final = HEADER.size
+_LAST: Final = _SIZE - _HEADER_SIZE
 _pack_into: Final = HEADER.pack_into
 _KEPT_SIZE: Final = 1 << 20
 #: At most so many bytes of one payload are kept in a trace file.
@@ -117,11 +118,10 @@ class Recorder:
         if self._opaque_objects and thing in self._opaque_objects:
             value = opaque_size(value)
         offset = self._offset
-        if offset + _HEADER_SIZE > _SIZE:
-            self.flush()
-            offset = 0
         _pack_into(self._buffer, offset, now, kind, 0, self.actor, task, thing, value, 0)
-        self._offset = offset + _HEADER_SIZE
+        self._offset = offset = offset + _HEADER_SIZE
+        if offset > _LAST:
+            self.flush()
         self.events += 1
         if self.keep is not None:
             size = min(len(payload), PAYLOAD_KEPT)

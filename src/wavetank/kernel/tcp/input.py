@@ -37,12 +37,13 @@ if TYPE_CHECKING:
     from wavetank.kernel.tcp.connection import Tcp
 
 _DELIVERED = int(Kind.SEGMENT_DELIVERED)
+_RST_OR_SYN = RST | SYN
 
 
 def arrived(tcp: Tcp, segment: Segment) -> None:
     """A segment for this connection."""
     flags, seq, ack, edge, data = segment
-    if (tcp.state is not ESTABLISHED or flags & (RST | SYN)) and _opens_or_ends(tcp, segment):
+    if (tcp.state is not ESTABLISHED or flags & _RST_OR_SYN) and _opens_or_ends(tcp, segment):
         return
     tcp.heard_at = core.K.now
     tcp.keep_probes = 0

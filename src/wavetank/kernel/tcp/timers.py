@@ -118,7 +118,7 @@ def measured(tcp: Tcp, round_trip: int) -> None:
 def reset_timeout(tcp: Tcp) -> None:
     """Progress was made: the timeout is the measured one again."""
     spread = 4 * tcp.variance  # compared by hand: this runs at each acknowledgement
-    timeout = tcp.smoothed + (spread if spread > RTO_MIN else RTO_MIN) if tcp.smoothed else RTO_MIN
+    timeout = tcp.smoothed + (spread if spread > RTO_MIN else RTO_MIN)
     tcp.timeout = timeout if timeout < RTO_MAX else RTO_MAX
 
 
