@@ -10,6 +10,7 @@ import sys
 import time
 from typing import Any
 
+from wavetank.errors import NothingToRun
 from wavetank.world import mailbox
 from wavetank.world.job import FailureRecord, HostScript, Job, Output, RunResult, Target
 
@@ -78,6 +79,10 @@ def _break(job: Job) -> RunResult:
     raise RuntimeError("a defect")
 
 
+def _refuse(job: Job) -> RunResult:
+    raise NothingToRun("nothing here", where="x.py", next="write something")
+
+
 def _shout(job: Job) -> RunResult:
     os.write(1, b"x" * 300_000 + b"end\n")
     return _result("")
@@ -108,5 +113,5 @@ def _loaded(job: Job) -> RunResult:
 
 DOINGS = {
     "addresses": _addresses, "break_": _break, "choices": _choices, "crash": _crash, "echo": _echo, "fail": _fail,
-    "files": _files, "leave": _leave, "loaded": _loaded, "shout": _shout, "slow": _slow, "spin": _spin,
+    "files": _files, "leave": _leave, "loaded": _loaded, "refuse": _refuse, "shout": _shout, "slow": _slow, "spin": _spin,
 }  # fmt: skip

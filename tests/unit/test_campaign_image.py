@@ -13,7 +13,7 @@ import pytest
 
 from wavetank.campaign.order import ImageOrder
 from wavetank.campaign.runner import CAPTURE_BYTES, Image
-from wavetank.errors import InternalError, UsageError
+from wavetank.errors import InternalError, NothingToRun, UsageError
 from wavetank.plan import Plan
 from wavetank.world.job import Job, RunResult, Target
 
@@ -173,6 +173,14 @@ def test_a_run_whose_virtual_time_moves_hangs_instead(opened: Open) -> None:
 def test_a_defect_of_ours_is_an_internal_error_with_its_traceback(opened: Open) -> None:
     with pytest.raises(InternalError, match="RuntimeError: a defect"):
         opened("break_").run(job())
+
+
+def test_a_run_with_nothing_to_run_raises_what_it_refused_with(opened: Open) -> None:
+    image = opened("refuse")
+    with pytest.raises(NothingToRun) as caught:
+        image.run(job())
+    assert caught.value.lines() == ["nothing here", "  where: x.py", "  next: write something"]
+    assert image.free == 1
 
 
 def test_what_goes_to_the_real_descriptors_is_kept_within_a_limit(opened: Open) -> None:

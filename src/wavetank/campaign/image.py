@@ -269,11 +269,21 @@ def _child(runtime: Any, memory: mmap.mmap, slot: int, prctl: Any, image_pid: in
         job = box.job(_target[0])
         _chdir(job.cwd)
         box.put_result(runtime.execute(job))
-    except BaseException:
-        import traceback
-
-        box.put_error(traceback.format_exc())
+    except BaseException as error:
+        _broke(box, error)
     _exit(0)
+
+
+def _broke(box: Any, error: BaseException) -> None:
+    """A run without result: nothing to run, or a defect of ours."""
+    import traceback
+
+    from wavetank.errors import NothingToRun, UsageError
+
+    if isinstance(error, (NothingToRun, UsageError)):
+        box.put_refusal(error)
+    else:
+        box.put_error("".join(traceback.format_exception(error)))
 
 
 def _place(descriptor: int, number: int) -> None:

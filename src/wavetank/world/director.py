@@ -12,7 +12,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Final
 
-from wavetank.errors import UsageError
+from wavetank.errors import NothingToRun, UsageError
 from wavetank.kernel import core, threads
 from wavetank.kernel.process import Process
 from wavetank.kernel.stack import Stack
@@ -38,6 +38,8 @@ class Director:
         self.seed = seed
         self.load = load
         self.streams: Streams | None = None
+        #: Why there is nothing to direct: the target names no scenario. Then the run has no result.
+        self.refused: UsageError | NothingToRun | None = None
 
     def start(self) -> None:
         """Make the director's thread; it runs when the kernel does."""
@@ -61,12 +63,21 @@ class Director:
     def _direct(self) -> None:
         threads.process_threads_begin()
         try:
-            world = World(self.universe, self.seed, self.fail)
-            run_scenario(self.load(), world)
-            settle(world)
+            scenario = self._scenario()
+            if scenario is not None:
+                world = World(self.universe, self.seed, self.fail)
+                run_scenario(scenario, world)
+                settle(world)
         except BaseException as error:
             self.fail(error)
         core.K.stop("done")
+
+    def _scenario(self) -> Scenario | None:
+        try:
+            return self.load()
+        except (UsageError, NothingToRun) as error:
+            self.refused = error
+            return None
 
     def fail(self, error: BaseException) -> None:
         """The scenario, or one of its checks, raised: the world ends. An exception of a program is that program's."""
@@ -97,8 +108,6 @@ def _empty_main() -> ModuleType:
 
 def run_scenario(scenario: Scenario, world: World) -> None:
     """Call the scenario with the world; one without parameters is a program, and runs as the only one of one host."""
-    if not callable(scenario):
-        raise UsageError(f"a scenario must be a function, not {type(scenario).__name__}")
     if takes_world(scenario):
         if inspect.iscoroutinefunction(scenario):
             world.host("main").run(scenario, world).result()

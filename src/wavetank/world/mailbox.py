@@ -22,7 +22,8 @@ from typing import Final
 
 import msgspec
 
-from wavetank.errors import InternalError, UsageError
+from wavetank import errors
+from wavetank.errors import InternalError, UsageError, WavetankError
 from wavetank.kernel.choices import TABLE_BYTES, Choices, fill_table
 from wavetank.world.job import Job, RunResult, Target, decode_job, decode_result, encode
 
@@ -56,10 +57,11 @@ _HEAD: Final = struct.Struct("=QIIIII")
 _NOW: Final = struct.Struct("=Q")
 _SIZES: Final = struct.Struct("=IIIII")
 
-#: States of a slot: nothing yet; the answer is a result; the answer is the text of an error of ours.
+#: States of a slot: nothing yet; a result; the text of a defect of ours; an error of ours that is meant for the user.
 EMPTY: Final = 0
 RESULT: Final = 1
 BROKEN: Final = 2
+REFUSED: Final = 3
 
 
 class Environment(Mapping[str, str]):
@@ -150,11 +152,14 @@ class Mailbox:
 
     @property
     def state(self) -> int:
-        """EMPTY until the child has answered; then RESULT or BROKEN."""
+        """EMPTY until the child has answered; then RESULT, BROKEN or REFUSED."""
         return int(_SIZES.unpack_from(self._memory, self._base + 8)[3])
 
     def answer(self) -> RunResult:
-        """What the child answered. Raises `InternalError` when the run broke inside Wavetank."""
+        """What the child answered.
+
+        Raises `InternalError` when the run broke inside Wavetank, and the `WavetankError` that the child refused with.
+        """
         _, _, size, state, _ = _SIZES.unpack_from(self._memory, self._base + 8)
         start = self._base + _RESULT_AT
         data = self._memory[start : start + size]
@@ -162,6 +167,9 @@ class Mailbox:
             text = data.decode("utf-8", "replace").strip()
             last = text.rpartition("\n")[2]
             raise InternalError(f"a simulated run broke inside Wavetank: {last}", where=text)
+        if state == REFUSED:
+            kind, *parts = msgspec.msgpack.decode(data, type=list[str])
+            raise getattr(errors, kind)(parts[0], where=parts[1], why=parts[2], next=parts[3])
         assert state == RESULT, f"no answer in this slot (state {state})"
         return decode_result(data)
 
@@ -206,6 +214,11 @@ class Mailbox:
             note = f"{len(result.choices):,} choices and {len(result.outputs)} outputs are too much to report"
             data = encode(msgspec.structs.replace(result, choices={}, outputs=[], notes=[*result.notes, note]))
         self._answer(RESULT, data[:RESULT_BYTES])
+
+    def put_refusal(self, error: WavetankError) -> None:
+        """Answer that there is nothing to run, and why."""
+        parts = (type(error).__name__, error.what, error.where, error.why, error.next)
+        self._answer(REFUSED, msgspec.msgpack.encode([part[:_PAGE] for part in parts]))
 
     def put_error(self, text: str) -> None:
         """Answer that the run broke inside Wavetank."""

@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import Any, Final
 
 from wavetank import frameworks
-from wavetank.errors import UsageError, did_you_mean
+from wavetank.errors import NothingToRun, UsageError, did_you_mean
 from wavetank.frameworks import reports
 from wavetank.kernel import core, entropy, exits, guard, refusals, threads
 from wavetank.kernel.core import Kernel
@@ -91,7 +91,10 @@ def _prepare_module(module: str) -> None:
 
 
 def execute(job: Job) -> RunResult:
-    """Carry out one run. The caller has set the working folder, and leaves the process by `_exit` afterwards."""
+    """Carry out one run. The caller has set the working folder, and leaves the process by `_exit` afterwards.
+
+    Raises `UsageError` or `NothingToRun` when the target's module has no such scenario: only running it shows that.
+    """
     kernel = _new_kernel(job)
     fabric = Fabric(kernel, kernel.choices.stream)
     limit_s = job.plan.delay_limit_s
@@ -114,6 +117,8 @@ def execute(job: Job) -> RunResult:
     watchdog.stop()
     _judge(universe, director, reason, job)
     _kept.append((kernel, universe, director))
+    if director is not None and director.refused is not None:
+        raise director.refused
     return _compose(universe, director, job)
 
 
@@ -167,7 +172,7 @@ def _populate(universe: Universe, job: Job) -> Director | None:
 
 
 def load(target: Target) -> Scenario:
-    """The scenario function of a target. Raises `UsageError` when the module has none of this name."""
+    """The scenario function of a target. Raises `UsageError`: no such name; `NothingToRun`: not a function."""
     module = sources.load(target.module) if os.path.isabs(target.module) else import_module(target.module)
     found: Any = module
     for name in target.function.split("."):
@@ -176,6 +181,8 @@ def load(target: Target) -> Scenario:
             raise UsageError(f"{target.label}: there is no {name!r}.{hint}")
         found = getattr(found, name)
     scenario: Scenario = getattr(found, "scenario", found)
+    if not callable(scenario):
+        raise NothingToRun(f"{target.label} is no scenario: not a function, but {type(scenario).__name__}")
     return scenario
 
 
