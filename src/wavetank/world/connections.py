@@ -5,6 +5,7 @@ Owns the rows and their text. It looks at sockets and changes nothing.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wavetank.kernel.endpoint import AF_INET6, SOCK_STREAM, Endpoint
@@ -53,13 +54,20 @@ def _row(host: str, process: Process, endpoint: Endpoint) -> Connection:
     return Connection(
         host=host,
         protocol=_protocol(endpoint),
-        receive_queue=endpoint.readable_bytes(),
-        send_queue=endpoint.unsent_bytes(),
+        receive_queue=_size(endpoint.readable_bytes),
+        send_queue=_size(endpoint.unsent_bytes),
         local=_address(endpoint.local_address),
         foreign=_address(endpoint.peer_address),
         state=_state(endpoint),
         process=f"{process.pid}/{process.name}",
     )
+
+
+def _size(ask: Callable[[], int]) -> int:
+    try:
+        return ask()
+    except OSError:  # a listener has no bytes (tcp(7), SIOCINQ)
+        return 0
 
 
 def _protocol(endpoint: Endpoint) -> str:
