@@ -113,5 +113,6 @@ def _loaded(job: Job) -> RunResult:
 
 DOINGS = {
     "addresses": _addresses, "break_": _break, "choices": _choices, "crash": _crash, "echo": _echo, "fail": _fail,
-    "files": _files, "leave": _leave, "loaded": _loaded, "refuse": _refuse, "shout": _shout, "slow": _slow, "spin": _spin,
+    "files": _files, "leave": _leave, "loaded": _loaded, "refuse": _refuse, "shout": _shout, "slow": _slow,
+    "spin": _spin,
 }  # fmt: skip
