@@ -111,7 +111,7 @@ def execute(job: Job) -> RunResult:
         universe.inject(fault)
     for text in guard.install(job.allow):
         oracles.note(text)
-    watchdog = Watchdog(kernel, oracles)
+    watchdog = Watchdog(kernel, oracles, job.real_limit_s)
     watchdog.start()
     reason = kernel.run()
     watchdog.stop()

@@ -20,9 +20,11 @@ from wavetank.world import mailbox, places
 from wavetank.world.job import FailureRecord
 from wavetank.world.oracles import SPIN, Oracles, text_record
 
-#: Processor time before the first tick, and between ticks.
+#: Processor time before the first tick, and between ticks; less when the limit on real time is short.
 FIRST_S: Final = 3.0
 INTERVAL_S: Final = 1.0
+FIRST_PART: Final = 10
+INTERVAL_PART: Final = 30
 #: So many ticks in a row without any virtual time, or with a timer long overdue, are a failure.
 PATIENCE: Final = 3
 # Linux include/uapi/asm-generic/signal.h and include/uapi/linux/time.h; SIG_IGN is signal(2)'s
@@ -32,11 +34,13 @@ _SIG_IGN: Final = 1
 
 
 class Watchdog:
-    """Watches one kernel, from `start` to `stop`."""
+    """Watches one kernel, from `start` to `stop`. `limit_s`: the limit on real time that the parent keeps."""
 
-    def __init__(self, kernel: Kernel, oracles: Oracles) -> None:
+    def __init__(self, kernel: Kernel, oracles: Oracles, limit_s: float) -> None:
         self.kernel = kernel
         self.oracles = oracles
+        self.first_s = min(FIRST_S, limit_s / FIRST_PART)
+        self.interval_s = min(INTERVAL_S, limit_s / INTERVAL_PART)
         self.seen_ns = -1
         self.still = 0
         self.overdue = 0
@@ -44,7 +48,7 @@ class Watchdog:
     def start(self) -> None:
         """Begin to tick."""
         real_signal(_SIGPROF, self._tick)
-        real_setitimer(_ITIMER_PROF, FIRST_S, INTERVAL_S)
+        real_setitimer(_ITIMER_PROF, self.first_s, self.interval_s)
 
     def stop(self) -> None:
         """Tick no more."""

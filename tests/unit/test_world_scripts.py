@@ -1,0 +1,236 @@
+"""Plain scripts as targets: they run as `__main__`, as `python script.py` would run them."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.worlds import run_script, scripts, stdout_of
+
+
+def test_a_script_sees_what_python_shows_it(tmp_path: Path) -> None:
+    (tmp_path / "helper.py").write_text("import sys\nargv = list(sys.argv)\n")
+    text = """
+import os, sys
+import helper
+print(__name__, __file__ == sys.argv[0], sys.argv[1:], helper.argv[1:], sys.path[0] == os.path.dirname(__file__))
+print(sys.modules["__main__"].__dict__ is globals(), __doc__, __spec__, __builtins__.__name__, __package__)
+print(os.getcwd() == sys.path[0], os.environ["WORD"], os.environ.get("HOME"), sys.stdin.read() == "")
+sys.stdout.buffer.write(b"raw\\n")
+"""
+    result = run_script(tmp_path, text, "--port", "80", environment={"WORD": "gift"})
+    assert result.failure is None
+    assert stdout_of(result, "main/script").splitlines() == [
+        "__main__ True ['--port', '80'] ['--port', '80'] True",
+        "True None None builtins None",
+        "True gift None True",
+        "raw",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("call", "status", "error"),
+    [
+        ("sys.exit()", 0, None),
+        ("sys.exit(0)", 0, None),
+        ("sys.exit(3)", 3, "exit status 3"),
+        ("sys.exit('too bad')", 1, "exit status 1: too bad"),
+        ("sys.exit(256)", 0, None),
+        ("raise KeyboardInterrupt", 130, "KeyboardInterrupt"),
+        ("1 / 0", 1, "ZeroDivisionError: division by zero"),
+    ],
+)
+def test_the_exit_status_decides(tmp_path: Path, call: str, status: int, error: str | None) -> None:
+    result = run_script(tmp_path, f"import sys\ndef main():\n    {call}\nmain()\n")
+    assert result.status == status
+    assert (result.failure.error if result.failure else None) == error
+    if result.failure is not None:
+        assert (result.failure.kind, result.failure.host) == ("exception", "main")
+        assert result.failure.where == "script.py:3 in main"
+
+
+def test_an_uncaught_exception_is_printed_as_python_prints_it(tmp_path: Path) -> None:
+    text = "def f():\n    raise ValueError('x')\ntry:\n    f()\n"
+    text += "except ValueError as error:\n    raise KeyError('y') from error\n"
+    result = run_script(tmp_path, text)
+    path = tmp_path / "script.py"
+    printed = [line for line in result.outputs[0].stderr.splitlines() if "^" not in line and "~" not in line]
+    assert printed == [
+        "Traceback (most recent call last):",
+        f'  File "{path}", line 4, in <module>',
+        "    f()",
+        f'  File "{path}", line 2, in f',
+        "    raise ValueError('x')",
+        "ValueError: x",
+        "",
+        "The above exception was the direct cause of the following exception:",
+        "",
+        "Traceback (most recent call last):",
+        f'  File "{path}", line 6, in <module>',
+        "    raise KeyError('y') from error",
+        "KeyError: 'y'",
+    ]
+
+
+def test_the_end_of_a_script_is_that_of_a_program(tmp_path: Path) -> None:
+    text = """
+import atexit, sys, threading, time
+def work():
+    time.sleep(5)
+    print("worked")
+def hook(kind, error, trace):
+    print("hooked", kind.__name__, trace.tb_frame.f_code.co_name)
+atexit.register(print, "first registered")
+atexit.register(print, "last registered")
+threading.Thread(target=work).start()
+threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()
+sys.excepthook = hook
+sys.stdout.write("no line end")
+sys.exit(print("; main ends")) if False else None
+raise OSError
+"""
+    result = run_script(tmp_path, text)
+    assert stdout_of(result, "main/script").splitlines() == [
+        "no line endhooked OSError <module>",
+        "worked",
+        "last registered",
+        "first registered",
+    ]
+    assert result.virtual_ns == pytest.approx(5e9, rel=0.01)
+
+
+def test_the_world_ends_with_the_script_named_last(tmp_path: Path) -> None:
+    server = tmp_path / "server.py"
+    server.write_text(
+        "import socketserver\n"
+        "class Handler(socketserver.StreamRequestHandler):\n"
+        "    def handle(self):\n"
+        "        self.wfile.write(self.rfile.readline().upper())\n"
+        "print('serving')\n"
+        "socketserver.ThreadingTCPServer(('', 8000), Handler).serve_forever()\n"
+    )
+    client = tmp_path / "client.py"
+    client.write_text(
+        "import socket, time\n"
+        "time.sleep(1)\n"
+        "with socket.create_connection(('db', 8000)) as c:\n"
+        "    c.sendall(b'hello\\n')\n"
+        "    print(c.recv(100))\n"
+    )
+    worlds = scripts(("db", server), ("app", client))
+    try:
+        result = worlds.run(cwd=str(tmp_path))
+        again = worlds.run(cwd=str(tmp_path))
+    finally:
+        worlds.close()
+    assert result.failure is None
+    assert [(each.name, each.stdout, each.status) for each in result.outputs] == [
+        ("db/server", "serving\n", None),
+        ("app/client", "b'HELLO\\n'\n", 0),
+    ]
+    assert result.digest == again.digest
+
+
+def test_a_script_that_nothing_wakes_any_more_hangs(tmp_path: Path) -> None:
+    result = run_script(tmp_path, "import threading\ndef main():\n    threading.Event().wait()\nmain()\n")
+    assert result.failure is not None
+    assert (result.failure.kind, result.failure.where) == ("hang", "script.py:3 in main")
+
+
+def test_a_script_that_burns_the_processor_spins(tmp_path: Path) -> None:
+    result = run_script(tmp_path, "def spin():\n    while True:\n        pass\nspin()\n", real_limit_s=6)
+    assert result.failure is not None
+    assert result.failure.kind == "spin"
+    assert result.failure.where in ("script.py:2 in spin", "script.py:3 in spin")
+
+
+def test_waiting_busily_comes_to_an_end(tmp_path: Path) -> None:
+    text = "import time\nend = time.monotonic() + 3\nwhile time.monotonic() < end:\n    pass\n"
+    result = run_script(tmp_path, text)
+    assert result.failure is None
+    assert result.virtual_ns >= 3_000_000_000
+
+
+def test_what_is_not_simulated_is_refused_at_the_call_and_noted(tmp_path: Path) -> None:
+    text = """
+import os, subprocess
+calls = lambda: subprocess.run(["true"]), os.fork, lambda: os.system("true"), lambda: os.execv("/bin/true", ["true"])
+for call in calls:
+    try:
+        call()
+    except OSError as error:
+        print(type(error).__name__, error.call)
+"""
+    result = run_script(tmp_path, text)
+    assert stdout_of(result, "main/script").splitlines() == [
+        "NotSimulatedOSError subprocess.Popen",
+        "NotSimulatedOSError os.fork",
+        "NotSimulatedOSError os.system",
+        "NotSimulatedOSError os.execv",
+    ]
+    assert len(result.notes) == 4
+
+
+def test_small_programs_that_libraries_ask_are_answered_from_the_image(tmp_path: Path) -> None:
+    text = "import ctypes.util, platform\nprint(ctypes.util.find_library('c'), platform.machine() != '')\n"
+    text += "platform.processor()\n"
+    result = run_script(tmp_path, text)
+    assert stdout_of(result, "main/script") == "libc.so.6 True\n"
+    assert result.notes == []
+
+
+def test_modules_that_cannot_work_are_refused_when_they_are_imported(tmp_path: Path) -> None:
+    folder = tmp_path / "site-packages"
+    (folder / "gevent").mkdir(parents=True)
+    (folder / "gevent" / "__init__.py").write_text("")
+    text = f"""
+import importlib.util, sys
+sys.path.append({str(folder)!r})
+print(importlib.util.find_spec("gevent") is not None)
+try:
+    import gevent.socket
+except ImportError as error:
+    print(type(error).__name__, error.name)
+try:
+    import pycurl
+except ImportError as error:
+    print(type(error).__name__, error.name)
+"""
+    result = run_script(tmp_path, text)
+    assert stdout_of(result, "main/script").splitlines() == [
+        "True",
+        "NotSimulatedImport gevent",
+        "ModuleNotFoundError pycurl",
+    ]
+    allowed = run_script(tmp_path, text, allow=("gevent",))
+    assert "ModuleNotFoundError gevent.socket" in stdout_of(allowed, "main/script")
+
+
+def test_uvloop_is_asyncios_own_loop_with_a_note(tmp_path: Path) -> None:
+    folder = tmp_path / "site-packages"
+    (folder / "uvloop").mkdir(parents=True)
+    (folder / "uvloop" / "__init__.py").write_text("raise RuntimeError('the real one')")
+    text = f"""
+import asyncio, sys
+sys.path.append({str(folder)!r})
+import uvloop
+async def main():
+    return type(asyncio.get_running_loop()).__mro__[1].__name__
+print(uvloop.run(main()))
+uvloop.install()
+print(asyncio.run(main()))
+"""
+    result = run_script(tmp_path, text)
+    assert result.failure is None, result.failure
+    assert stdout_of(result, "main/script") == 2 * "_UnixSelectorEventLoop\n"
+    assert result.notes == ["uvloop was replaced by asyncio's own loop: its C code does not call the simulated kernel"]
+
+
+def test_what_lies_beside_the_script_does_not_change_the_run(tmp_path: Path) -> None:
+    text = "import json, helper\nprint(sorted({object() for _ in range(9)}, key=id)[0])\n"
+    (tmp_path / "helper.py").write_text("class A: pass\n")
+    digests = []
+    for environment in ({}, {"LONG": "x" * 5000, "MORE": "y"}):
+        result = run_script(tmp_path, text, environment=environment)
+        digests.append((result.digest, result.events))
+        (tmp_path / "left-behind.txt").write_text("by an editor")
+    assert digests[0] == digests[1]
