@@ -379,6 +379,5 @@ def test_a_function_without_a_world_is_the_only_program_of_one_host(
 
 
 def test_a_function_that_is_not_there_is_named(worlds: Worlds) -> None:
-    failure = worlds.run("alonee").failure
-    assert failure is not None
-    assert "there is no 'alonee'. Did you mean 'alone'?" in failure.error
+    with pytest.raises(AssertionError, match=r"UsageError: alonee: there is no 'alonee'\. Did you mean 'alone'\?"):
+        worlds.run("alonee")
