@@ -444,12 +444,12 @@ class Kernel:
     def run(self) -> Any:
         """Run threads until `stop`; returns the reason given to it. Called on the root greenlet."""
         assert getcurrent() is self.root, "the kernel runs on the root greenlet only"
-        while self.stopped is None:
+        while not self.ended():
             me = self.running
             if self.after_step is not None:
                 self.after_step()
             thread = self._next()
-            if self.stopped is not None:
+            if self.ended():
                 break
             self.slice_end = self.now + SLICE_NS
             if thread is not me:
@@ -460,6 +460,10 @@ class Kernel:
         if self.home is not None and self.running is not self.home:
             self._switch_state(self.running, self.home)
         return self.stopped
+
+    def ended(self) -> bool:
+        """Whether `stop` was called."""
+        return self.stopped is not None
 
     def stop(self, reason: Any) -> None:
         """End the world: control goes back to `run` and does not return here."""

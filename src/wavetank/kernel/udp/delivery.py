@@ -54,7 +54,7 @@ def find(stack: Stack, local: tuple[str, int], remote: tuple[str, int]) -> Udp |
         if score > best_score:
             best, best_score = sock, score
     if best is not None and best.reuse_port and best.state is not ESTABLISHED:
-        return _one_of_group(owners, best, best_score, local, remote)
+        return _one_of_group(list(owners), best, best_score, local, remote)
     return best
 
 
