@@ -7,13 +7,12 @@ exchanged when another process takes over; see `own_state`.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any, Final
 
-from wavetank.kernel import core
+from wavetank.kernel import core, delivery
 from wavetank.kernel.core import Thread
 from wavetank.kernel.file import File, error
 from wavetank.trace.schema import Kind
@@ -27,8 +26,6 @@ FIRST_FD: Final = 1_000_000
 OPEN_FILES: Final = 1_024
 #: Its hard limit (systemd, DefaultLimitNOFILE).
 OPEN_FILES_MOST: Final = 524_288
-#: Default actions that end a process: signal(7).
-_IGNORED_BY_DEFAULT: Final = frozenset({17, 18, 23, 28})  # SIGCHLD, SIGCONT, SIGURG, SIGWINCH
 
 
 #: Called with the process that takes over, for state that is not an attribute of a module.
@@ -55,8 +52,9 @@ class Process:
         self.inheritable: set[int] = set()  # descriptors without FD_CLOEXEC
         self.closed_streams: set[int] = set()  # of 0, 1, 2: what is closed must not be the interpreter's own again
         self.umask = 0o022
-        self.pending: list[int] = []
-        self.handlers: dict[int, Any] = {}
+        self.pending: list[int] = []  # handled signals whose handlers have not run yet
+        self.handlers: dict[int, Any] = dict(delivery.at_start)
+        self.signals = delivery.Signals()
         self.wakeup_fd = -1
         self.status: int | None = None
         self.exited: list[Callable[[Process], None]] = []
@@ -186,51 +184,12 @@ class Process:
     # ---- signals
 
     def send_signal(self, number: int) -> None:
-        """A signal arrives. Default actions per signal(7); handlers run in the main thread at its next step."""
-        if self.status is not None:
-            return
-        kernel = core.K
-        kernel.recorder.event(kernel.now, Kind.SIGNAL, self.pid, number)
-        if number == 19:  # SIGSTOP
-            self.pause()
-            return
-        if number == 18 and self.paused:  # SIGCONT
-            self.resume()
-        handler = self.handlers.get(number, 0)
-        if number == 9 or (handler == 0 and number not in _IGNORED_BY_DEFAULT):
-            self.kill_signal = number
-            self.die(-number)
-            return
-        if handler in (0, 1):
-            return
-        if number not in self.pending:
-            self.pending.append(number)
-        kernel.attention = 0
-        self._write_wakeup(number)
-        main = self.main_thread
-        if main is not None and main.parked and number not in main.signal_mask:
-            kernel.wake(main, None)
-
-    def _write_wakeup(self, number: int) -> None:
-        file = self.fds.get(self.wakeup_fd)
-        if file is not None:
-            # A full wake-up pipe is not an error: the reader has enough to read (PySignal_SetWakeupFd).
-            with contextlib.suppress(OSError):
-                file.write(bytes([number]))
+        """A signal arrives. Default actions happen at once; handlers run in the main thread at its next step."""
+        delivery.send(self, number)
 
     def deliver_signals(self, thread: Thread) -> None:
         """Run the handlers of pending signals, if `thread` is the one that does (CPython: the main thread)."""
-        if thread is not self.main_thread:
-            return
-        for number in sorted(self.pending):
-            if number in thread.signal_mask or number not in self.pending:
-                continue
-            self.pending.remove(number)
-            handler = self.handlers.get(number, 0)
-            if callable(handler):
-                import sys
-
-                handler(number, sys._getframe(2))
+        delivery.run_handlers(self, thread)
 
     def die(self, status: int) -> None:
         """End at once. Does not return when it is the running thread's own process."""
