@@ -231,7 +231,7 @@ class socket:
         if now >= kernel.attention:
             kernel.look_around()
         file = kernel.fds.get(self._fd)
-        if file is None or bufsize < 0 or flags:
+        if file is None or bufsize <= 0 or flags:
             return self._recv_rare(bufsize, flags)
         data: bytes | None = file.receive(bufsize, 0)
         if data is None:
@@ -244,6 +244,8 @@ class socket:
     def _recv_rare(self, bufsize: int, flags: int) -> bytes:
         if bufsize < 0:
             raise ValueError("negative buffersize in recv")
+        if not bufsize and core.K.fds.get(self._fd) is not None:
+            return b""  # without a call (`sock_recv_guts`): a datagram stays
         return self._recv_waiting(bufsize, flags)
 
     def _recv_waiting(self, bufsize: int, flags: int) -> bytes:
