@@ -189,6 +189,8 @@ class Udp(Endpoint):
                 raise error(errno.EINVAL)
             ip = self._destination(ip)
         wishes = ancillary.parse(self, ancillary_data)
+        if self.family == AF_INET6 and address is not None and len(address) > 3:
+            wishes.interface = wishes.interface or address[3]  # scope id
         self._send(bytes(data), ip, port, wishes)
         return len(data)
 

@@ -66,8 +66,6 @@ def send(
     if flags & MSG_OOB:
         raise error(errno.EOPNOTSUPP)
     name = None if address is None else _destination(address)
-    if name is None and sock.peer is None:
-        raise error(errno.ENOTCONN)
     if sock.pass_credentials:
         names.autobind(sock)
     if len(data) > sock.send_buffer - _OVERHEAD:
@@ -77,6 +75,8 @@ def send(
         raise error(errno.EPIPE)
     if sock.charged >= sock.send_buffer:
         return None
+    if name is None and sock.peer is None:
+        raise error(errno.ENOTCONN)  # here since Linux 6.14; before, ahead of EMSGSIZE and EPIPE
     other = _receiver(sock, name)
     if _is_full(sock, other):
         if sock not in other.starved:

@@ -207,10 +207,11 @@ class Unix(Endpoint):
             self.notify(WRITABLE | WRBAND)
 
     def disconnected_from(self, other: Unix) -> None:
-        """`unix_dgram_disconnected`: what came from the old peer is lost, and it learns that we have turned away."""
-        if self.queue:
-            self.throw_away_queue()
-            self.feed_starved()
+        """`unix_dgram_disconnected`: what we have not read is lost, and then a peer that is connected to us learns it."""
+        if not self.queue:
+            return
+        self.throw_away_queue()
+        self.feed_starved()
         if not other.closed and other.peer is self:
             other.pending_error = errno.ECONNRESET
             other.notify(ERR)
