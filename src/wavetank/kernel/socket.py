@@ -155,9 +155,11 @@ class socket:
         if fd >= 0 and core.K is not None:
             process = self._process
             if process.status is None and fd in process.fds:
-                warnings.warn(f"unclosed {self!r}", ResourceWarning, stacklevel=2, source=self)
-                self._fd = -1
-                process.close(fd)
+                try:
+                    warnings.warn(f"unclosed {self!r}", ResourceWarning, stacklevel=2, source=self)
+                finally:  # also when warnings are errors (`sock_finalize`)
+                    self._fd = -1
+                    process.close(fd)
 
     def __repr__(self) -> str:
         return f"<socket object, fd={self._fd}, family={self._family}, type={self._type}, proto={self.proto}>"

@@ -206,8 +206,12 @@ class DescriptorIO(_RealFileIO):  # type: ignore[misc]  # the base is chosen so 
         if getattr(self, "_finalizing", False):
             # Collected, perhaps while another process runs: the descriptor is its own process's.
             if process.status is None and fd in process.fds:
-                warnings.warn(f"unclosed file <_io.FileIO name={self.name!r}>", ResourceWarning, 2, source=self)
-                process.close(fd)
+                self._fd = fd
+                try:
+                    self._dealloc_warn(self)
+                finally:  # also when warnings are errors
+                    self._fd = -1
+                    process.close(fd)
             return
         core.K.tick()
         process.close(fd)
