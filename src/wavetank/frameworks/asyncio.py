@@ -75,13 +75,23 @@ def _listen() -> None:
 
     def default_exception_handler(self: asyncio.BaseEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
-        if isinstance(error, BaseException):
+        if isinstance(error, BaseException) and not _is_end_of_a_stream(context.get("future"), error):
             reports.unhandled(str(context.get("message") or ""), error)
         original(self, context)
 
     asyncio.base_events.BaseEventLoop.default_exception_handler = (  # type: ignore[method-assign]
         default_exception_handler
     )
+
+
+def _is_end_of_a_stream(future: Any, error: BaseException) -> bool:
+    """Whether a future nobody looked at is one that asyncio's streams make for every connection.
+
+    `StreamReaderProtocol._closed` holds the error that ended the connection, which the reader got as well. Its owner
+    marks it as seen in `__del__`; in a cycle the garbage collector may finalise the future first, and then asyncio
+    complains without a fault of the program (Lib/asyncio/streams.py, 3.11 to 3.13).
+    """
+    return isinstance(error, OSError) and future is not None and not isinstance(future, asyncio.Task)
 
 
 def task_name() -> str | None:
