@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from importlib.machinery import SourceFileLoader
 from types import CodeType, ModuleType
-from typing import Any, Final
+from typing import Final
 
 from wavetank.errors import UsageError
 from wavetank.world import finder
@@ -180,17 +180,16 @@ def _import_library(name: str) -> None:
     if name in sys.modules:
         return
     parent, _, last = name.rpartition(".")
-    if parent and (parent not in sys.modules or hasattr(sys.modules[parent], last)):
-        return  # its parent could not be imported, or this is not a module but a name in one
-    if parent and not hasattr(sys.modules[parent], "__path__"):
-        return
-    _quietly(name)
+    if parent:
+        _import_library(parent)
+        package = sys.modules.get(parent)
+        if package is None or hasattr(package, last) or not hasattr(package, "__path__"):
+            return  # it could not be imported, or this is not a module but a name in one
+    if name not in _failed:
+        try:
+            import_module(name)
+        except (Exception, SystemExit):
+            _failed.add(name)
 
 
-def _quietly(name: str) -> Any:
-    try:
-        return import_module(name)
-    except Exception:
-        return None
-    except SystemExit:
-        return None
+_failed: set[str] = set()
