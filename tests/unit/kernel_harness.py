@@ -134,7 +134,8 @@ def _simulated(job: dict[str, Any]) -> tuple[bool, Any]:
     from wavetank.kernel import core
 
     image = World(0, job["epoch_s"], ("image",))
-    image.kernel.adopt(image.process("image", "image", 1), "image")
+    process = image.process("image", "image", 1)
+    process.main_thread = image.kernel.adopt(process, "image")
     core.K = image.kernel
     for face in job["faces"]:
         import_module(f"wavetank.kernel.{face}").install()

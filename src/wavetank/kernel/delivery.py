@@ -19,7 +19,7 @@ import _signal  # type: ignore[import-not-found]  # the C module under `signal`
 import errno
 import sys
 from collections.abc import Iterable
-from types import FrameType
+from types import FrameType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from wavetank.kernel import core
@@ -63,6 +63,7 @@ class Signals:
     """What a process keeps of signals, besides `Process.handlers`, `pending` and `wakeup_fd`."""
 
     __slots__ = (
+        "deaf",
         "failed_write",
         "handled",
         "held",
@@ -76,6 +77,7 @@ class Signals:
     def __init__(self) -> None:
         self.held: list[Sent] = []  # blocked by every thread that could take them, in the order in which they came
         self.waiting: dict[Thread, frozenset[int]] = {}  # threads in sigwait, and for what
+        self.deaf = False  # the main thread is in sigwait: handlers wait
         self.handled = 0  # how many handlers have run
         self.warn_if_full = True
         self.failed_write = 0  # the errno of a write to the wake-up descriptor that is still to be reported
@@ -189,7 +191,7 @@ def run_handlers(process: Process, thread: Thread) -> None:
 
     What a handler raises goes to the caller; signals that are still noted then have their turn at the next step.
     """
-    if thread is not process.main_thread:
+    if thread is not process.main_thread or process.signals.deaf:
         return
     if process.signals.failed_write:
         _report_failed_write(process)
@@ -212,12 +214,16 @@ def _interrupted_frame() -> FrameType | None:
 
 
 def _report_failed_write(process: Process) -> None:
+    """`report_wakeup_write_error`."""
     failure = error(process.signals.failed_write)
     process.signals.failed_write = 0
     if sys.stderr is not None:
         sys.stderr.write("Exception ignored when trying to write to the signal wakeup fd:\n")
-    arguments: Any = sys.UnraisableHookArgs  # a structseq; its stub is a protocol
-    sys.unraisablehook(arguments((type(failure), failure, None, None, None)))
+    if sys.unraisablehook is not sys.__unraisablehook__:
+        told = SimpleNamespace(exc_type=type(failure), exc_value=failure, exc_traceback=None, err_msg=None, object=None)
+        sys.unraisablehook(told)
+    elif sys.stderr is not None:
+        sys.stderr.write(f"{type(failure).__name__}: {failure}\n")
 
 
 # ---- blocking and waiting
@@ -247,6 +253,22 @@ def held_for(thread: Thread) -> list[Sent]:
     """The signals that this thread could take if it did not block them, lowest number first."""
     held = [sent for sent in thread.process.signals.held if sent.thread in (None, thread)]
     return sorted(held, key=lambda sent: sent.number)
+
+
+def wait_deaf(numbers: frozenset[int], reason: str) -> Sent:
+    """`sigwait(3)` of glibc, which goes on waiting itself when interrupted: handlers run after it."""
+    thread = core.K.running
+    signals = thread.process.signals
+    if thread is thread.process.main_thread:
+        signals.deaf = True
+    try:
+        sent = wait_for(numbers, FAR, reason)
+    finally:
+        if thread is thread.process.main_thread:
+            signals.deaf = False
+    assert sent is not None, "sigwait came back without a signal"
+    settle()
+    return sent
 
 
 def wait_for(numbers: frozenset[int], deadline: int, reason: str) -> Sent | None:
