@@ -44,7 +44,6 @@ FACES: Final = (
     "identity",
     "readiness",
     "socket",
-    "buffered",
     "names",
     "tls",
 )
