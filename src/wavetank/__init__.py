@@ -17,14 +17,20 @@ if TYPE_CHECKING:
     from wavetank.campaign.api import run as run
     from wavetank.errors import WavetankError as WavetankError
     from wavetank.plan import Plan as Plan
+    from wavetank.world.host import Host as Host
+    from wavetank.world.host import Process as Process
+    from wavetank.world.world import World as World
 
 # Each public name and the module it comes from; a name whose module is `wavetank.<name>` is that module.
 _HOME = {
     "Campaign": "wavetank.campaign.api",
     "Failure": "wavetank.campaign.api",
+    "Host": "wavetank.world.host",
     "Outcome": "wavetank.campaign.api",
     "Plan": "wavetank.plan",
+    "Process": "wavetank.world.host",
     "WavetankError": "wavetank.errors",
+    "World": "wavetank.world.world",
     "explore": "wavetank.campaign.api",
     "faults": "wavetank.faults",
     "run": "wavetank.campaign.api",
