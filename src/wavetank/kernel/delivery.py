@@ -165,12 +165,6 @@ def _write_wakeup(process: Process, number: int) -> None:
             process.signals.failed_write = failure.errno or errno.EIO
 
 
-def interrupt(process: Process, number: int) -> None:
-    """`_thread.interrupt_main`: as if the signal had been handled by CPython's C function, whoever blocks it."""
-    if callable(process.handlers.get(number)) and process.main_thread is not None:
-        _trip(process, number, process.main_thread)
-
-
 # ---- receiving
 
 
