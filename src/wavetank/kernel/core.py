@@ -147,6 +147,9 @@ class Kernel:
         self.root = getcurrent()
         self.stopped: Any = None
         self.running: Thread = None  # type: ignore[assignment]  # set by `adopt` before anything runs
+        # To be run for the first time, from the root greenlet: a greenlet begins on the stack, and at the recursion
+        # depth, of the one that first switches to it, and a chain of such beginnings would come to the limits of both.
+        self.newborn: Thread | None = None
         self.home: Thread | None = None  # the adopted thread: the root greenlet's own
         self.process: Process = None  # type: ignore[assignment]  # that of `running`
         self.fds: dict[int, Any] = {}
@@ -389,7 +392,11 @@ class Kernel:
             self._switch_state(me, thread)
             assert thread.greenlet is not None
             self.refresh_attention()
-            thread.greenlet.switch()
+            if thread.greenlet or getcurrent() is self.root:
+                thread.greenlet.switch()
+            else:
+                self.newborn = thread
+                self.root.switch()
             if self.running is not me:
                 self._come_back(me)
         else:
@@ -400,10 +407,13 @@ class Kernel:
         """A thread ended while `me`, the adopted one, was parked: its greenlet's end leads here. Schedule on."""
         assert getcurrent() is self.root, f"{me!r} was resumed out of turn"
         while self.running is not me:
-            thread = self._next()
-            self._not_stopped()
-            self._switch_state(self.running, thread)
-            self.refresh_attention()
+            if self.newborn is None:
+                thread = self._next()
+                self._not_stopped()
+                self._switch_state(self.running, thread)
+                self.refresh_attention()
+            else:
+                thread, self.newborn = self.newborn, None
             if thread is not me:
                 assert thread.greenlet is not None
                 thread.greenlet.switch()
@@ -457,6 +467,10 @@ class Kernel:
             self.refresh_attention()
             assert thread.greenlet is not None
             thread.greenlet.switch()
+            while self.newborn is not None:
+                newborn, self.newborn = self.newborn, None
+                assert newborn.greenlet is not None
+                newborn.greenlet.switch()
         if self.home is not None and self.running is not self.home:
             self._switch_state(self.running, self.home)
         return self.stopped
