@@ -98,10 +98,10 @@ class File:
             watcher.notified(events)
         waiters = self.waiters
         if waiters:
-            wanted = events | ERR | HUP
             for entry in tuple(waiters):
                 thread, mask = entry
-                if mask & wanted and core.K.wake(thread, events) and thread.exclusive and entry in waiters:
+                # Errors and the end concern every waiter (fs/select.c, `receiver_wake_function`).
+                if events & (mask | ERR | HUP) and core.K.wake(thread, events) and thread.exclusive and entry in waiters:
                     waiters.remove(entry)
                     break
 
