@@ -79,17 +79,18 @@ def functions_of(path: str) -> Worlds:
     return Worlds(Target(label=path, module=path, sys_path=(os.path.dirname(path),)))
 
 
-def scripts(*hosts: tuple[str, Path], argv: tuple[str, ...] = ()) -> Worlds:
-    """Worlds for scripts: host names and paths."""
+def scripts(*hosts: tuple[str, Path], argv: tuple[str, ...] = (), search: tuple[str, ...] = ()) -> Worlds:
+    """Worlds for scripts: host names and paths. `search`: more folders of the import path."""
     listed = tuple(HostScript(host, str(path), argv) for host, path in hosts)
-    return Worlds(Target(label="scripts", scripts=listed, sys_path=tuple(str(path.parent) for _, path in hosts)))
+    folders = tuple(str(path.parent) for _, path in hosts)
+    return Worlds(Target(label="scripts", scripts=listed, sys_path=folders + search))
 
 
 def run_script(folder: Path, text: str, *argv: str, **options: Any) -> RunResult:
     """One run of a script with this text, in a new interpreter."""
     path = folder / "script.py"
     path.write_text(text)
-    worlds = scripts(("main", path), argv=argv)
+    worlds = scripts(("main", path), argv=argv, search=options.pop("search", ()))
     try:
         return worlds.run(cwd=str(folder), **options)
     finally:
