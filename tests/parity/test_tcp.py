@@ -13,7 +13,7 @@ import pytest
 
 from tests.unit.kernel_harness import attempt, real, simulated
 
-FACES = ("time", "readiness", "socket", "names")
+FACES = ("time", "threads", "descriptors", "readiness", "socket", "names")
 
 
 def refused() -> Any:
