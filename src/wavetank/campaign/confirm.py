@@ -16,7 +16,7 @@ import os
 import tempfile
 from collections import deque
 from dataclasses import dataclass, field
-from itertools import zip_longest
+from itertools import takewhile, zip_longest
 from typing import Final
 
 import msgspec
@@ -33,6 +33,8 @@ from wavetank.world.job import FailureRecord, RunResult
 ROUNDS: Final = 4
 #: So many of the last events of a failing run are kept.
 LAST_EVENTS: Final = 50
+#: So many bytes of a payload are shown where it parts.
+_BYTES_SHOWN: Final = 24
 _TEARDOWN: Final = frozenset({Kind.CLOSE, Kind.FAILURE, Kind.OUTPUT, Kind.PROCESS_EXIT, Kind.THREAD_SWITCH})
 
 
@@ -134,10 +136,20 @@ def where_parted(session: Session, one: Plan, other: Plan, opaque: tuple[str, ..
             pairs = enumerate(zip_longest(*(read_trace(path) for path in paths)), 1)
             for number, (left, right) in pairs:
                 if left != right:
-                    return f"the runs part at event {number:,}: {_shown(left)}   |   {_shown(right)}"
+                    return f"the runs part at event {number:,}: {_both(left, right)}"
         except TraceError as error:
             return f"the runs cannot be compared: {error.what}"
     return "two more runs did not part: what differed before is rare"
+
+
+def _both(left: Record | None, right: Record | None) -> str:
+    one, other = _shown(left), _shown(right)
+    if one == other and left is not None and right is not None:  # then it is in what was sent or written
+        pairs = zip(left.payload, right.payload, strict=False)
+        at = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        one = f"{one}, from byte {at}: {left.payload[at : at + _BYTES_SHOWN]!r}"
+        other = repr(right.payload[at : at + _BYTES_SHOWN])
+    return f"{one}   |   {other}"
 
 
 def _shown(record: Record | None) -> str:

@@ -27,6 +27,8 @@ def of(error: BaseException) -> Refusal:
     if isinstance(error, WavetankError) and not frames:
         return Refusal(type(error).__name__, error.what, error.where, error.why, error.next)
     shown = "".join(traceback.format_exception_only(error)).rstrip()
+    if isinstance(error, ModuleNotFoundError) and not frames:
+        return Refusal("UsageError", f"the target cannot be loaded: {shown}")
     if not frames and not isinstance(error, SyntaxError):
         everything = "".join(traceback.format_exception(error)).rstrip()
         return Refusal("InternalError", f"the image could not be prepared: {shown}", where=everything)

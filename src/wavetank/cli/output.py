@@ -57,6 +57,7 @@ def show_failure(
     seed: int,
     file: Path | None,
     count: int = 1,
+    traceback: bool = True,
 ) -> None:
     """The block for one failure; its last line is the command that replays it."""
     say(f"FAILURE  {record.error or record.kind}", fg="red", bold=True)
@@ -66,7 +67,7 @@ def show_failure(
     for name, lines in _facts(record, plan, seed, count):
         for index, line in enumerate(lines):
             say(f"  {'' if index else name:<9}{line}")
-    _section("", record.traceback.splitlines())
+    _section("", record.traceback.splitlines() if traceback else [])
     for output in result.outputs:
         for stream, text in (("stdout", output.stdout), ("stderr", _without(output.stderr, record.traceback))):
             _section(f"{output.name}, {stream}:", _tail(text.splitlines(), _OUTPUT_LINES))

@@ -6,13 +6,14 @@ Owns nothing but the way from the options to the call and from the result to the
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
 
 from wavetank.campaign import failures, machine
-from wavetank.campaign.confirm import confirm
+from wavetank.campaign.confirm import Verdict, confirm
 from wavetank.campaign.plans import plan_for
 from wavetank.campaign.session import Session, today_s
 from wavetank.cli import options, output
@@ -55,9 +56,15 @@ def command(target: str | None, hosts: tuple[str, ...], **given: Any) -> int:
     else:
         _report(common, found.label, result, time.monotonic() - started)
         output.say()
-        shown = msgspec.structs.replace(verdict.result, outputs=[])  # they stand above
-        output.show_failure(verdict.failure, verdict.plan, shown, seed=plan.seed, file=file)
+        _show(verdict, plan.seed, file, "".join(each.stderr for each in result.outputs))
     return EXIT_NONDETERMINISM if verdict.parted else EXIT_FAILURE
+
+
+def _show(verdict: Verdict, seed: int, file: Path, said: str) -> None:
+    """The failure block, without what stands above it already."""
+    record, result = verdict.failure, msgspec.structs.replace(verdict.result, outputs=[])
+    shown = record.traceback.strip() in said
+    output.show_failure(record, verdict.plan, result, seed=seed, file=file, traceback=not shown)
 
 
 def _plan(common: options.Common, session: Session) -> Plan:

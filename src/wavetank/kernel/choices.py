@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import mmap
 import struct
-from typing import Final
+from typing import Any, Final
 
 from wavetank.errors import PlanError
 
@@ -28,8 +28,10 @@ _MADE: Final = struct.Struct("<IIq")
 #: Room for choices: listed in a plan, and recorded in a run. A run records at most so many non-calm choices.
 LISTED_LIMIT: Final = 1 << 18
 MADE_LIMIT: Final = 1 << 20
-#: The size of the table of listed choices: half of it stays free, so that a look-up is short.
-TABLE_BYTES: Final = 2 * LISTED_LIMIT * _ENTRY.size
+#: The table of listed choices: half of it stays free, so that a look-up is short.
+_SLOTS: Final = 2 * LISTED_LIMIT
+_ENTRY_SIZE: Final = _ENTRY.size
+TABLE_BYTES: Final = _SLOTS * _ENTRY_SIZE
 
 
 def _mix(value: int) -> int:
@@ -61,11 +63,10 @@ def fill_table(table: memoryview, listed: dict[str, int]) -> None:
                 f"not the key of a choice: {key!r}", next='keys look like "cut client -> server:8000 #1 / 12"'
             )
         place = _mix((hash_key(name) + int(ordinal) * _GOLDEN) & _MASK)
-        slots = 2 * LISTED_LIMIT
-        slot = place % slots
-        while _ENTRY.unpack_from(table, slot * _ENTRY.size)[1]:
-            slot = (slot + 1) % slots
-        _ENTRY.pack_into(table, slot * _ENTRY.size, place, value)
+        step = 0
+        while _ENTRY.unpack_from(table, (place + step) % _SLOTS * _ENTRY_SIZE)[1]:
+            step += 1
+        _ENTRY.pack_into(table, (place + step) % _SLOTS * _ENTRY_SIZE, place, value)
 
 
 class Stream:
@@ -87,13 +88,10 @@ class Stream:
             return 0
         choices = self.choices
         place = _mix((self.base + self.ordinal * _GOLDEN) & _MASK)
-        if choices.listed:
-            value = choices.look_up(place)
-            if value >= bound:
-                value = bound - 1
-        else:
-            bits = _mix(place ^ choices.seed_bits)
-            value = 1 + (bits >> 16) % (bound - 1) if (bits & 0xFFFF) < rate else 0
+        bits = _mix(place ^ choices.seed_bits)
+        value = 1 + (bits >> 16) % (bound - 1) if (bits & 0xFFFF) < rate else 0
+        if not choices.agrees(place, value):
+            value = min(choices.look_up(place), bound - 1)
         if value:
             choices.made(self.number, self.ordinal, value)
         return value
@@ -130,17 +128,29 @@ class Choices:
             self.streams.append(stream)
         return stream
 
+    def agrees(self, place: int, drawn: int) -> bool:
+        """Whether what was drawn from the seed counts: the plan lists the same, or lists nothing at all."""
+        # Both kinds of plan come here, so that a run by its seed and the same run by its choices do the same work. An
+        # entry is a tuple, its numbers in no variable of their own: a tuple frees them last first, which leaves the
+        # free blocks in the order they had (CPython Objects/tupleobject.c, tupledealloc).
+        step = 0
+        while True:
+            entry: Any = _ENTRY.unpack_from(self._table, (place + step) % _SLOTS * _ENTRY_SIZE)
+            if entry[0] == place or not entry[1]:
+                return entry[1] == drawn or not self.listed
+            entry = None
+            step += 1
+
     def look_up(self, place: int) -> int:
         """The listed choice at a place, 0 when none is listed."""
-        slots = 2 * LISTED_LIMIT
-        slot = place % slots
+        step = 0
         while True:
-            key, value = _ENTRY.unpack_from(self._table, slot * _ENTRY.size)
+            key, value = _ENTRY.unpack_from(self._table, (place + step) % _SLOTS * _ENTRY_SIZE)
             if not value:
                 return 0
             if key == place:
                 return int(value)
-            slot = (slot + 1) % slots
+            step += 1
 
     def made(self, stream: int, ordinal: int, value: int) -> None:
         """Record a choice that is not calm."""

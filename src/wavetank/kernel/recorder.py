@@ -8,19 +8,22 @@ the digest covers is said in `wavetank.trace.digest`.
 from __future__ import annotations
 
 import mmap
+import os
 from collections.abc import Callable
-from typing import BinaryIO, Final
+from typing import Final
 from zlib import crc32
 
 from wavetank.trace.digest import TraceDigest, opaque_size
-from wavetank.trace.schema import HEADER, Kind
+from wavetank.trace.schema import HEADER, Kind, file_header
 
 _SIZE: Final = 1 << 16
 _HEADER_SIZE: Final = HEADER.size
 _LAST: Final = _SIZE - _HEADER_SIZE
 _pack_into: Final = HEADER.pack_into
-_KEPT_SIZE: Final = 1 << 20
-#: At most so many bytes of one payload are kept in a trace file.
+# The real calls: this module is imported before anything is replaced.
+_write: Final = os.write
+_writev: Final = os.writev
+#: A payload that is longer is left out of a trace file.
 PAYLOAD_KEPT: Final = 1 << 16
 _DEFINE_THREAD: Final = int(Kind.DEFINE_THREAD)
 _DEFINE_TASK: Final = int(Kind.DEFINE_TASK)
@@ -46,9 +49,9 @@ class Payload:
 
 
 class Recorder:
-    """The trace of one world. `keep` is a real, unbuffered file for the whole trace, or None for the digest alone."""
+    """The trace of one world. `keep` is the real descriptor of a file for all of it, or None for the digest alone."""
 
-    def __init__(self, keep: BinaryIO | None = None, opaque: frozenset[str] = frozenset()) -> None:
+    def __init__(self, keep: int | None = None, opaque: frozenset[str] = frozenset()) -> None:
         self.digest = TraceDigest()
         self.keep = keep
         self.opaque = opaque
@@ -63,7 +66,11 @@ class Recorder:
         self._task_count = 0
         self._buffer = mmap.mmap(-1, _SIZE)
         self._offset = 0
-        self._kept = mmap.mmap(-1, _KEPT_SIZE)
+        self._record = bytearray(_HEADER_SIZE)
+        self._parts: list[bytes | bytearray | memoryview] = [self._record, b""]
+        head = file_header()
+        if keep is not None:
+            _write(keep, head)
 
     # ---- names
 
@@ -124,26 +131,21 @@ class Recorder:
             self.flush()
         self.events += 1
         if self.keep is not None:
-            size = min(len(payload), PAYLOAD_KEPT)
-            self._keep_record(HEADER.pack(now, kind, 0, self.actor, task, thing, value, size), payload)
+            self._keep(self.keep, now, kind, task, thing, value, payload)
 
-    def _keep_record(self, header: bytes, payload: bytes | memoryview) -> None:
-        # The map keeps its own position, and nothing here outlives its line: a trace that is kept must leave the
-        # heap as one that is not, or the program's own objects would lie elsewhere.
-        kept = self._kept
-        if kept.tell() > _KEPT_SIZE - _HEADER_SIZE - PAYLOAD_KEPT:
-            self._write_out()
-        kept.write(header)
-        if len(payload) > PAYLOAD_KEPT:
-            kept.write(memoryview(payload)[:PAYLOAD_KEPT])
-        elif payload:
-            kept.write(payload)
-
-    def _write_out(self) -> None:
-        assert self.keep is not None
-        with memoryview(self._kept) as view:
-            self.keep.write(view[: self._kept.tell()])
-        self._kept.seek(0)
+    def _keep(
+        self, file: int, now: int, kind: int, task: int, thing: int, value: int, payload: bytes | memoryview
+    ) -> None:
+        # Written at once and in place: a trace that is kept must leave the heap exactly as one that is not, down to the
+        # collector's count of objects, or the program's own objects would lie elsewhere.
+        size = len(payload)
+        if size > PAYLOAD_KEPT:
+            payload, size = b"", 0
+        _pack_into(self._record, 0, now, kind, 0, self.actor, task, thing, value, size)
+        parts = self._parts
+        parts[1] = payload
+        _writev(file, parts)
+        parts[1] = b""
 
     def flush(self) -> None:
         """Hash what is buffered."""
@@ -152,11 +154,8 @@ class Recorder:
         self._offset = 0
 
     def finish(self) -> str:
-        """The digest of the whole run; writes out the kept trace."""
+        """The digest of the whole run."""
         self.flush()
-        if self.keep is not None:
-            self._write_out()
-            self.keep.flush()
         for key in sorted(self.payloads):
             payload = self.payloads[key]
             if payload.opaque:

@@ -10,7 +10,6 @@ environment is: addresses, and with them the order of sets, follow from everythi
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 from importlib import import_module
 from typing import Any, Final
@@ -18,13 +17,13 @@ from typing import Any, Final
 from wavetank import frameworks
 from wavetank.errors import NothingToRun, UsageError, did_you_mean
 from wavetank.frameworks import reports
-from wavetank.kernel import core, entropy, exits, guard, refusals, threads
+from wavetank.kernel import core, entropy, exits, guard, names, refusals, threads
 from wavetank.kernel.core import Kernel
 from wavetank.kernel.process import Process
 from wavetank.kernel.recorder import Recorder
 from wavetank.kernel.stack import Stack
 from wavetank.network.fabric import Fabric, Node
-from wavetank.trace.schema import Kind, file_header
+from wavetank.trace.schema import Kind
 from wavetank.world import hang, identity, mailbox, script, sources
 from wavetank.world.director import Director, Scenario
 from wavetank.world.job import FailureRecord, Job, Payload, RunResult, Target
@@ -130,15 +129,9 @@ def _new_kernel(job: Job) -> Kernel:
     return kernel
 
 
-def _trace_file() -> Any:
+def _trace_file() -> int | None:
     box = mailbox.current
-    if box is None:
-        return None
-    file = io.FileIO(TRACE_FD, "wb", closefd=False)  # made in any case: see above
-    if not box.trace_path():
-        return None
-    file.write(file_header())
-    return file
+    return TRACE_FD if box is not None and box.trace_path() else None
 
 
 def _adopt(kernel: Kernel, fabric: Fabric) -> None:
@@ -153,6 +146,9 @@ def _adopt(kernel: Kernel, fabric: Fabric) -> None:
 def _listen(universe: Universe) -> None:
     reports.unhandled_hooks[:] = [universe.unhandled]
     reports.note_hooks[:] = [universe.oracles.note]
+    names.on_unknown = lambda name: universe.oracles.note(
+        f"{name!r} is no host of this world: add it with --host {name}=SCRIPT, or world.host({name!r})"
+    )
     threads.thread_exception_hooks[:] = [
         lambda error, text: universe.unhandled(universe.kernel.process.host_name, text, error)
     ]
