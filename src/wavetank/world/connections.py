@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from wavetank.kernel.endpoint import AF_INET6, SOCK_STREAM, Endpoint
 
 if TYPE_CHECKING:
-    from wavetank.kernel.process import Process
     from wavetank.world.universe import Universe
 
 
@@ -37,20 +36,21 @@ class Connection(NamedTuple):
 
 
 def snapshot(universe: Universe) -> list[Connection]:
-    """The sockets that processes of the world have open, by host, process and descriptor."""
+    """The sockets that processes have open, by host, process and descriptor; then what no process has any more."""
     found: list[Connection] = []
     for host in universe.hosts.values():
+        seen: set[int] = set()
         for process in host.stack.processes:
-            seen: set[int] = set()
             for fd in sorted(process.fds):
                 file = process.fds[fd]
                 if isinstance(file, Endpoint) and id(file) not in seen:
                     seen.add(id(file))
-                    found.append(_row(host.name, process, file))
+                    found.append(_row(host.name, f"{process.pid}/{process.name}", file))
+        found += [_row(host.name, "-", each) for each in host.stack.connections.values() if id(each) not in seen]
     return found
 
 
-def _row(host: str, process: Process, endpoint: Endpoint) -> Connection:
+def _row(host: str, process: str, endpoint: Endpoint) -> Connection:
     return Connection(
         host=host,
         protocol=_protocol(endpoint),
@@ -59,7 +59,7 @@ def _row(host: str, process: Process, endpoint: Endpoint) -> Connection:
         local=_address(endpoint.local_address),
         foreign=_address(endpoint.peer_address),
         state=_state(endpoint),
-        process=f"{process.pid}/{process.name}",
+        process=process,
     )
 
 

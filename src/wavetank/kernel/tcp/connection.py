@@ -56,7 +56,7 @@ class Tcp(Endpoint):
     __slots__ = (
         "ack_by", "ack_entry", "ack_owed", "acked", "advertised", "back", "backlog", "bound", "congestion_window",
         "cork", "cork_armed", "duplicates", "early", "end_seen", "fin_received", "fin_sent", "fin_wanted",
-        "heard_at", "interactive", "keep_armed", "keep_count", "keep_idle", "keep_interval", "keep_probes",
+        "heard_at", "interactive", "keep_by", "keep_count", "keep_entry", "keep_idle", "keep_interval", "keep_probes",
         "keepalive", "key", "largest_edge_seen", "last_progress", "last_small", "linger", "listener", "local_ip",
         "local_port", "mss", "no_delay", "no_space", "orphan", "path", "payload", "peer_edge", "queue", "queued",
         "quick_ack", "quick_left", "read_since", "receive_fixed", "receive_limit", "received_at", "received_next",
@@ -115,7 +115,8 @@ class Tcp(Endpoint):
         self.smoothed = self.variance = self.retries = self.syn_tries = self.syn_limit = self.syn_sent_at = 0
         self.round_trip_seq, self.round_trip_sent, self.round_trip_resume = -1, 0, 0
         self.last_progress = self.heard_at = self.user_timeout = self.keep_probes = 0
-        self.keepalive = self.keep_armed = self.orphan = False
+        self.keepalive = self.orphan = False
+        self.keep_by = self.keep_entry = FAR
         self.keep_idle, self.keep_interval, self.keep_count = KEEP_IDLE_S, KEEP_INTERVAL_S, KEEP_COUNT
         self.linger: int | None = None
 
@@ -309,6 +310,8 @@ class Tcp(Endpoint):
             output.acknowledge(self)
 
     def _nothing_to_read(self) -> bytes | None:
+        if self.withheld:
+            return None  # a slow reader: it is there, and cannot be read yet
         if self.end_seen:
             return b""
         if self.pending_error:
@@ -382,8 +385,9 @@ class Tcp(Endpoint):
 
     def _poll_rare(self, state: State) -> int:
         mask = 0
-        no_more_in = self.end_seen or self.shut_read or (state is CLOSE and self.key is not None)
-        no_more_out = self.fin_wanted or (state is CLOSE and self.key is not None)
+        ended = state is CLOSE and self.key is not None
+        no_more_in = not self.withheld and (self.end_seen or self.shut_read or ended)
+        no_more_out = self.fin_wanted or ended
         if state is CLOSE or (no_more_in and no_more_out):
             mask |= HUP
         if no_more_in:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 from wavetank.kernel.file import error
 from wavetank.kernel.tcp import output, timers
 from wavetank.kernel.tcp.state import (
-    ESTABLISHED,
     LISTEN,
     MSS_ETHERNET,
     RECEIVE_BUFFER_MIN,
@@ -126,8 +125,7 @@ def _put_socket(tcp: Tcp, name: int, value: int | bytes) -> bool:
         tcp.reuse_port = bool(value)
     elif name == SO_KEEPALIVE:
         tcp.keepalive = bool(value)
-        if tcp.keepalive and tcp.state is ESTABLISHED:
-            timers.arm_keepalive(tcp)
+        timers.arm_keepalive(tcp)
     elif name in (SO_SNDBUF, SO_SNDBUFFORCE):
         tcp.send_limit = max(2 * min(value, SOCKET_BUFFER_MAX), SEND_BUFFER_MIN)
         tcp.send_fixed = True
@@ -160,6 +158,7 @@ def _put_tcp(tcp: Tcp, name: int, value: int | bytes) -> bool:
         tcp.user_timeout = value * 1_000_000
     elif name == TCP_KEEPIDLE:
         tcp.keep_idle = _bounded(value, 32767)
+        timers.arm_keepalive(tcp)
     elif name == TCP_KEEPINTVL:
         tcp.keep_interval = _bounded(value, 32767)
     elif name == TCP_KEEPCNT:

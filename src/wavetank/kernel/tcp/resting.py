@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from wavetank.kernel.inet import display
 from wavetank.kernel.tcp.state import ACK, FIN, SYN, Segment, State
 from wavetank.kernel.tcp.wire import End
 
@@ -15,14 +16,15 @@ class Resting:
     """It holds its port and answers what is late."""
 
     __slots__ = (
-        "back", "bound", "key", "local_ip", "path", "received_next", "reuse_address", "sent_next", "stack", "state",
-        "v6_only",
+        "back", "bound", "family", "key", "local_ip", "path", "received_next", "reuse_address", "sent_next", "stack",
+        "state", "v6_only",
     )  # fmt: skip
 
     def __init__(self, tcp: Tcp, bound: bool) -> None:
         assert tcp.key is not None
         self.key = tcp.key
         self.local_ip = tcp.local_ip
+        self.family = tcp.family
         self.v6_only = tcp.v6_only
         self.reuse_address = tcp.reuse_address
         self.path, self.back = tcp.path, tcp.back
@@ -35,6 +37,25 @@ class Resting:
     def shares_with(self, other: Any) -> bool:
         """SO_REUSEADDR is made for this."""
         return bool(self.reuse_address and other.reuse_address)
+
+    #: As `Endpoint`, for whoever looks at all connections of a host.
+    kind, type = "tcp", 1
+
+    def readable_bytes(self) -> int:
+        """None are left."""
+        return 0
+
+    def unsent_bytes(self) -> int:
+        """None are left."""
+        return 0
+
+    def local_address(self) -> tuple[Any, ...]:
+        """Where it was."""
+        return display(self.family, self.key[0], self.key[1])
+
+    def peer_address(self) -> tuple[Any, ...]:
+        """Who was at the other end."""
+        return display(self.family, self.key[2], self.key[3])
 
     @property
     def reuse_port(self) -> bool:

@@ -196,34 +196,44 @@ def _syn_timer(tcp: Tcp) -> None:
 
 
 def arm_keepalive(tcp: Tcp) -> None:
-    """SO_KEEPALIVE is on for an established connection."""
-    if not tcp.keep_armed and tcp.keepalive:
-        tcp.keep_armed = True
-        core.K.after(tcp.keep_idle * SECOND, _keepalive_timer, tcp)
+    """SO_KEEPALIVE or TCP_KEEPIDLE was set, or the connection is established: begin to count."""
+    if tcp.keepalive and tcp.key is not None:
+        quiet = core.K.now - tcp.heard_at
+        _keepalive_in(tcp, max(0, tcp.keep_idle * SECOND - quiet))
+
+
+def _keepalive_in(tcp: Tcp, delay: int) -> None:
+    tcp.keep_by = core.K.now + delay
+    if tcp.keep_entry > tcp.keep_by:
+        tcp.keep_entry = tcp.keep_by
+        core.K.at(tcp.keep_by, _keepalive_timer, tcp)
 
 
 def _keepalive_timer(tcp: Tcp) -> None:
-    tcp.keep_armed = False
+    now = core.K.now
+    if now < tcp.keep_entry:
+        return
+    tcp.keep_entry = FAR
     if tcp.state is CLOSE or not tcp.keepalive or tcp.orphan:
         return
-    now = core.K.now
+    if now < tcp.keep_by:
+        tcp.keep_entry = tcp.keep_by
+        core.K.at(tcp.keep_by, _keepalive_timer, tcp)
+        return
     quiet = now - tcp.heard_at
     idle, interval = tcp.keep_idle * SECOND, tcp.keep_interval * SECOND
     if tcp.unacked or tcp.unsent_size or quiet < idle:
         tcp.keep_probes = 0
-        wait = max(idle - quiet, idle if tcp.unacked else 1)
-    elif (tcp.user_timeout and tcp.keep_probes and quiet >= tcp.user_timeout) or (
-        not tcp.user_timeout and tcp.keep_probes >= tcp.keep_count
-    ):
+        _keepalive_in(tcp, max(idle - quiet, idle if tcp.unacked else 1))
+        return
+    over = quiet >= tcp.user_timeout if tcp.user_timeout else tcp.keep_probes >= tcp.keep_count
+    if over and tcp.keep_probes:
         output.reset(tcp)
         tcp.fail(errno.ETIMEDOUT)
         return
-    else:
-        tcp.keep_probes += 1
-        tcp.path.transmit((ACK, tcp.acked - 1, tcp.received_next, tcp.window_edge(), b""), 0)
-        wait = interval
-    tcp.keep_armed = True
-    core.K.after(wait, _keepalive_timer, tcp)
+    tcp.keep_probes += 1
+    tcp.path.transmit((ACK, tcp.acked - 1, tcp.received_next, tcp.window_edge(), b""), 0)
+    _keepalive_in(tcp, interval)
 
 
 def arm_orphan(tcp: Tcp, after: int) -> None:
