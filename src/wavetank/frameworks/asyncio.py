@@ -75,7 +75,9 @@ def _listen() -> None:
 
     def default_exception_handler(self: asyncio.BaseEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
-        if isinstance(error, BaseException) and not _is_end_of_a_stream(context.get("future"), error):
+        # A cancellation is no error, although `asyncio.streams` of 3.11 logs one when a handler is cancelled at the end.
+        harmless = isinstance(error, asyncio.CancelledError) or _is_end_of_a_stream(context.get("future"), error)
+        if isinstance(error, BaseException) and not harmless:
             reports.unhandled(str(context.get("message") or ""), error)
         original(self, context)
 
@@ -84,7 +86,7 @@ def _listen() -> None:
     )
 
 
-def _is_end_of_a_stream(future: Any, error: BaseException) -> bool:
+def _is_end_of_a_stream(future: Any, error: Any) -> bool:
     """Whether a future nobody looked at is one that asyncio's streams make for every connection.
 
     `StreamReaderProtocol._closed` holds the error that ended the connection, which the reader got as well. Its owner
