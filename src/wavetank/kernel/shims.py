@@ -70,14 +70,19 @@ def image_kernel(epoch_s: int = DEFAULT_EPOCH_S) -> Kernel:
 
 def install() -> None:
     """Replace everything, once in an interpreter. Raises `InternalError` when a module was imported too early."""
-    if _installed:
-        raise InternalError("the simulated kernel was installed twice in one interpreter")
     early = [name for name in TOO_EARLY if name in sys.modules]
     if early:
         raise InternalError(
             f"imported before the simulated kernel was in place: {', '.join(early)}",
             why="what these modules copied from the real system when they were imported would be used for ever",
         )
+    install_late()
+
+
+def install_late() -> None:
+    """Replace everything although modules have copied from the real system: for who exchanges these copies himself."""
+    if _installed:
+        raise InternalError("the simulated kernel was installed twice in one interpreter")
     core.K = image_kernel()
     for name in FACES:
         import_module(f"wavetank.kernel.{name}").install()

@@ -89,10 +89,11 @@ def _prepare_module(module: str) -> None:
 # ---- in the child
 
 
-def execute(job: Job) -> RunResult:
+def execute(job: Job, scenario: Scenario | None = None) -> RunResult:
     """Carry out one run. The caller has set the working folder, and leaves the process by `_exit` afterwards.
 
-    Raises `UsageError` or `NothingToRun` when the target's module has no such scenario: only running it shows that.
+    `scenario`: the function itself, where the caller has it and the target names none (`inprocess`). Raises
+    `UsageError` or `NothingToRun` when the target's module has no such scenario: only running it shows that.
     """
     kernel = _new_kernel(job)
     fabric = Fabric(kernel, kernel.choices.stream)
@@ -105,7 +106,7 @@ def execute(job: Job) -> RunResult:
     oracles = Oracles(job.oracles_off)
     universe = Universe(kernel, fabric, oracles, job.environment, inherited)
     _listen(universe)
-    director = _populate(universe, job)
+    director = _populate(universe, job, scenario)
     for fault in job.plan.faults:
         universe.inject(fault)
     for text in guard.install(job.allow):
@@ -122,16 +123,18 @@ def execute(job: Job) -> RunResult:
 
 
 def _new_kernel(job: Job) -> Kernel:
-    recorder = Recorder(_trace_file(), frozenset(job.opaque))
+    recorder = Recorder(_trace_file(job), frozenset(job.opaque))
     kernel = Kernel(mailbox.choices_of(job), recorder, job.plan.epoch_s * 1_000_000_000)
     kernel.limit = kernel.attention = job.virtual_limit_ns
     recorder.current_task = frameworks.current_task
     return kernel
 
 
-def _trace_file() -> int | None:
+def _trace_file(job: Job) -> int | None:
     box = mailbox.current
-    return TRACE_FD if box is not None and box.trace_path() else None
+    if box is not None:
+        return TRACE_FD if box.trace_path() else None
+    return os.open(job.trace_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644) if job.trace_path else None
 
 
 def _adopt(kernel: Kernel, fabric: Fabric) -> None:
@@ -154,11 +157,11 @@ def _listen(universe: Universe) -> None:
     ]
 
 
-def _populate(universe: Universe, job: Job) -> Director | None:
+def _populate(universe: Universe, job: Job, scenario: Scenario | None) -> Director | None:
     """The programs of the world, or the director who makes them."""
     target = job.target
     if not target.scripts:
-        director = Director(universe, job.plan.seed, lambda: load(target))
+        director = Director(universe, job.plan.seed, lambda: scenario or load(target))
         director.start()
         return director
     for each in target.scripts:
