@@ -144,26 +144,22 @@ class _NoLoader(Loader):
 
 def _ask(*command: str) -> bytes:
     """What a small program prints; empty when it is not there. Runs for real."""
-    reader, writer = os.pipe()
+    # Into a file, and read as a whole: from a pipe it would come in pieces, as the two processes happen to run, and the
+    # pieces would decide where in memory everything after them comes to lie.
+    output = os.memfd_create("answer")
     actions = [
-        (os.POSIX_SPAWN_DUP2, writer, 1),
+        (os.POSIX_SPAWN_DUP2, output, 1),
         (os.POSIX_SPAWN_OPEN, 2, "/dev/null", os.O_WRONLY, 0),
         (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
     ]
     try:
-        try:
-            pid = os.posix_spawn(command[0], list(command), {"LC_ALL": "C"}, file_actions=actions)
-        except OSError:
-            return b""
-        finally:
-            os.close(writer)
-        parts = []
-        while part := os.read(reader, 65536):
-            parts.append(part)
+        pid = os.posix_spawn(command[0], list(command), {"LC_ALL": "C"}, file_actions=actions)
         os.waitpid(pid, 0)
-        return b"".join(parts)
+        return os.pread(output, os.fstat(output).st_size, 0)
+    except OSError:
+        return b""
     finally:
-        os.close(reader)
+        os.close(output)
 
 
 class _Answered:
