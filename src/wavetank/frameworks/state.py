@@ -62,17 +62,29 @@ def per_thread(get: Callable[[], Any], put: Callable[[Any], object]) -> int:
 
 
 def seen_from(thread: core.Thread, look: Callable[[], Any]) -> Any:
-    """What `look()` gives when `threading.local` shows what `thread` keeps there; for a report, when nothing runs."""
+    """What `look()` gives when it sees what `thread` keeps for itself (`threading.local` and the like); for reports.
+
+    Nothing may be scheduled meanwhile.
+    """
     if thread is core.K.running:
         return look()
-    present = core._STATE.copy()
-    core._STATE.clear()
-    core._STATE.update(thread.local)
+    _exchange(thread)
     try:
         return look()
     finally:
-        core._STATE.clear()
-        core._STATE.update(present)
+        _exchange(thread)
+
+
+def _exchange(thread: core.Thread) -> None:
+    """Swap what is in place with what `thread` keeps."""
+    present = core._STATE.copy()
+    core._STATE.clear()
+    core._STATE.update(thread.local)
+    thread.local = present
+    for index, (get, put) in enumerate(core.per_thread):
+        value = get()
+        put(thread.framework[index])
+        thread.framework[index] = value
 
 
 class ModuleTable(dict[str, Any]):
