@@ -81,11 +81,25 @@ def test_a_target_as_on_the_command_line(here: Path) -> None:
         wavetank.run("x.py")
 
 
+def test_a_function_inside_another_runs_in_a_fork_of_this_process() -> None:
+    seen: list[float] = []
+
+    def nested(world: wavetank.World) -> None:
+        world.sleep(2.5)
+        seen.append(world.now)
+
+    outcome = wavetank.run(nested, seed=3, faults="mild")
+    assert outcome.ok, outcome.failure
+    assert outcome.weaker
+    assert outcome.trace
+    assert [round(time, 3) for time in seen] == [2.5]
+
+
 def test_what_cannot_be_run_is_refused() -> None:
     def nested(world: object) -> None: ...
 
     with pytest.raises(UsageError, match="nested cannot be imported by another interpreter"):
-        wavetank.run(nested)
+        wavetank.explore(nested)
     with pytest.raises(UsageError, match="not int"):
         wavetank.run(3)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="unknown fault family"):

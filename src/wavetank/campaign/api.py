@@ -25,7 +25,7 @@ from wavetank.faults import parse_families
 from wavetank.plan import Plan
 from wavetank.trace.reading import read_bytes
 from wavetank.trace.schema import Record, iterate
-from wavetank.world.job import FailureRecord, Target
+from wavetank.world.job import FailureRecord, Job, RunResult, Target
 
 #: What can be run: a scenario function, or what the command line takes as TARGET.
 Scenario: TypeAlias = Callable[..., Any] | str | os.PathLike[str]
@@ -62,7 +62,8 @@ class Outcome:
     """How one run ended.
 
     `ok`: nothing failed; `failure`: what did, else None; `digest`: identifies the run; `seed` and `plan`: repeat it;
-    `virtual_seconds`: how long it took in the world; `stdout`: what its programs wrote, by process.
+    `virtual_seconds`: how long it took in the world; `stdout`: what its programs wrote, by process; `weaker`: it ran in
+    a fork of this process, because no other could import the scenario, and its digest holds for this process only.
     """
 
     ok: bool
@@ -72,6 +73,7 @@ class Outcome:
     plan: Plan
     virtual_seconds: float
     stdout: dict[str, str] = field(default_factory=dict)
+    weaker: bool = False
     _packed: bytes = field(default=b"", repr=False)
 
     @cached_property
@@ -112,7 +114,8 @@ def run(
 ) -> Outcome:
     """Run `scenario` once in a simulated world, and say how it ended.
 
-    `scenario`: a module-level function that takes a `World`, or a TARGET of the command line. `seed`: 0 to 2**63 - 1.
+    `scenario`: a function that takes a `World`, or a TARGET of the command line; one that is not at the top level of a
+    module runs in the weaker mode (see `Outcome`). `seed`: 0 to 2**63 - 1.
     `faults`: families as in `--faults`, drawn from the seed; or `plan`: exactly this plan, then `seed` and `faults` do
     not count. `no_oracle`: kinds of failure that do not count; `limit_virtual`, `limit_real`: seconds after which the
     run has failed; `allow`: calls that may reach the real system.
@@ -122,22 +125,47 @@ def run(
     """
     settings = _settings(faults, no_oracle, limit_virtual, limit_real, allow)
     epoch_s = plan.epoch_s if plan is not None else today_s()
-    with _session(scenario, settings, epoch_s=epoch_s) as session:
-        plan = plan or plan_for(seed, settings.families, epoch_s, session.hosts)
-        with tempfile.TemporaryDirectory(prefix="wavetank-trace-") as folder:
-            path = os.path.join(folder, "trace")
-            result = session.run(plan, trace_path=path)
-            packed = zlib.compress(read_bytes(path), 1)
-        return Outcome(
-            ok=result.failure is None,
-            failure=_failure(result.failure, plan) if result.failure else None,
-            digest=result.digest,
-            seed=plan.seed,
-            plan=plan,
-            virtual_seconds=result.virtual_ns / 1e9,
-            stdout={output.name: output.stdout for output in result.outputs},
-            _packed=packed,
-        )
+    with tempfile.TemporaryDirectory(prefix="wavetank-trace-") as folder:
+        path = os.path.join(folder, "trace")
+        if callable(scenario) and target.of_function(scenario) is None:
+            plan = plan or plan_for(seed, settings.families, epoch_s)
+            result = _run_in_fork(scenario, settings, plan, path)
+        else:
+            with _session(scenario, settings, epoch_s=epoch_s) as session:
+                plan = plan or plan_for(seed, settings.families, epoch_s, session.hosts)
+                result = session.run(plan, trace_path=path)
+        packed = zlib.compress(read_bytes(path), 1) if os.path.exists(path) else b""
+    return Outcome(
+        ok=result.failure is None,
+        failure=_failure(result.failure, plan) if result.failure else None,
+        digest=result.digest,
+        seed=plan.seed,
+        plan=plan,
+        virtual_seconds=result.virtual_ns / 1e9,
+        stdout={output.name: output.stdout for output in result.outputs},
+        weaker=result.weaker,
+        _packed=packed,
+    )
+
+
+def _run_in_fork(scenario: Callable[..., Any], settings: Settings, plan: Plan, trace_path: str) -> RunResult:
+    """Run a function that only this process has: the weaker mode."""
+    from wavetank.world import (
+        inprocess,
+    )  # here: it loads the simulated kernel, which the parent of an image never needs
+
+    job = Job(
+        target=Target(label=getattr(scenario, "__qualname__", type(scenario).__name__)),
+        plan=plan,
+        cwd=os.getcwd(),
+        environment=dict(os.environ),
+        virtual_limit_ns=settings.limit_virtual_ns,
+        real_limit_s=settings.limit_real_s,
+        oracles_off=settings.no_oracle,
+        allow=settings.allow,
+        trace_path=trace_path,
+    )
+    return inprocess.execute(job, scenario)
 
 
 def explore(
