@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 LOCK_COST_NS: Final = 50
 #: Python/pytime.c: a timeout is a signed 64-bit number of nanoseconds.
 _LARGEST_NS: Final = 1 << 63
+_TIME_TYPE: Final = "_PyTime_t" if sys.version_info < (3, 13) else "PyTime_t"
 _NEGATIVE: Final = (
     "timeout value must be positive" if sys.version_info < (3, 13) else "timeout value must be a non-negative number"
 )
@@ -68,7 +69,7 @@ def timeout_ns(seconds: Any) -> int:
         return nanoseconds if seconds >= 0 else -nanoseconds
     nanoseconds = operator.index(seconds) * 1_000_000_000
     if abs(nanoseconds) >= _LARGEST_NS:
-        raise OverflowError("timestamp out of range for platform time_t")
+        raise OverflowError(f"timestamp too large to convert to C {_TIME_TYPE}")
     return nanoseconds
 
 

@@ -17,6 +17,7 @@ from typing import Any, Final, NoReturn
 from wavetank.kernel import core
 from wavetank.kernel.core import FAR, TIMEOUT, Thread
 from wavetank.kernel.locks import LOCK_COST_NS, TURN, deadline_after, forgo_turn, timeout_ns, wake_one
+from wavetank.kernel.replace import when_imported
 
 _Empty: Final = _queue.Empty
 
@@ -122,7 +123,10 @@ class SimpleQueue:
         raise TypeError("cannot pickle '_queue.SimpleQueue' object")
 
 
+def _put_in(module: ModuleType) -> None:
+    vars(module).update(SimpleQueue=SimpleQueue, Empty=_Empty)
+
+
 def install() -> None:
-    """Replace `_queue.SimpleQueue`. `_queue.Empty` stays."""
-    module: ModuleType = _queue
-    vars(module)["SimpleQueue"] = SimpleQueue
+    """Replace `_queue.SimpleQueue`, also in a `_queue` that somebody imports anew."""
+    when_imported("_queue", _put_in)

@@ -20,7 +20,7 @@ import operator
 import sys
 from collections.abc import Callable
 from itertools import count
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any, Final
 
 from greenlet import GreenletExit
@@ -40,6 +40,8 @@ _FIRST_NATIVE_ID: Final = 100_000
 #: _PyThread_stacksize limits, Python/thread_pthread.h: THREAD_STACK_MIN.
 _SMALLEST_STACK: Final = 0x8000
 _SIGNALS: Final = 64  # Linux: _NSIG
+
+_real_excepthook: Final = _thread._excepthook
 
 
 class _ThreadHandle:
@@ -226,6 +228,13 @@ class _Threads:
             except Exception as error:
                 _unraisable(error, "Exception ignored in joining a thread in _thread._shutdown()", None)
 
+    def _excepthook(self, args: Any, /) -> None:
+        """The default `threading.excepthook`: the real one, which names no thread by the system's identity."""
+        if isinstance(args, _thread._ExceptHookArgs) and args.thread is None:
+            unnamed: Any = SimpleNamespace(name=str(core.K.running.ident))
+            args = _thread._ExceptHookArgs((args.exc_type, args.exc_value, args.exc_traceback, unnamed))
+        _real_excepthook(args)
+
     def interrupt_main(self, signum: int = 2, /) -> None:
         """A signal for the process, as if from outside, if a Python function handles it."""
         signum = operator.index(signum)
@@ -304,9 +313,30 @@ def _tell_also(invoke: Callable[..., object]) -> Callable[..., object]:
     return invoke_excepthook
 
 
+_unraisable_type: list[Any] = []
+
+
+class _Complains:
+    """Its end is an unraisable exception: the only way to the type of what `sys.unraisablehook` gets."""
+
+    def __del__(self) -> None:
+        raise SystemError
+
+
+def _find_unraisable_type() -> None:
+    before = sys.unraisablehook
+    sys.unraisablehook = lambda unraisable: _unraisable_type.append(type(unraisable))
+    try:
+        _Complains()
+    finally:
+        sys.unraisablehook = before
+
+
 def _unraisable(error: BaseException, message: str, thing: object) -> None:
-    """`_PyErr_WriteUnraisableMsg`."""
-    make: Any = sys.UnraisableHookArgs
+    """`_PyErr_WriteUnraisableMsg`; from 3.13 on `PyErr_FormatUnraisable`, with the thing in the message."""
+    if sys.version_info >= (3, 13) and thing is not None:
+        message, thing = f"{message} {thing!r}", None
+    (make,) = _unraisable_type
     sys.unraisablehook(make((type(error), error, error.__traceback__, message, thing)))
 
 
@@ -376,7 +406,7 @@ def process_threads_end(process: Process | None = None) -> None:
 
 _NEW: Final = ("start_new_thread", "start_joinable_thread", "stack_size", "get_ident", "get_native_id", "set_name",
                "_get_main_thread_ident", "_count", "daemon_threads_allowed", "allocate_lock", "_set_sentinel",
-               "_make_thread_handle", "_shutdown", "interrupt_main")  # fmt: skip
+               "_make_thread_handle", "_shutdown", "_excepthook", "interrupt_main")  # fmt: skip
 _ALIASES: Final = {"start_new": "start_new_thread", "allocate": "allocate_lock"}
 
 
@@ -387,6 +417,7 @@ def install() -> None:
     free, are replaced, too; others of their locks stay real: an RLock never blocks, since all threads are one to it.
     """
     assert core.K is not None, "install() before there is a kernel"
+    _find_unraisable_type()
     face = _Threads()
     new: dict[str, Any] = {name: getattr(face, name) for name in _NEW}
     new |= {alias: new[name] for alias, name in _ALIASES.items()}
