@@ -6,6 +6,7 @@ Imported inside a body only, as it imports `socket`, `ssl` and `threading`.
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -90,5 +91,6 @@ __all__ = [
     "ssl",
     "tcp_pair",
     "threading",
+    "time",
     "tls_pair",
 ]
