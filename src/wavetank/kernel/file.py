@@ -67,6 +67,14 @@ class File:
         """`write(2)`: how many bytes were taken; BlockingIOError when it would wait."""
         raise error(errno.EINVAL)
 
+    def receive(self, size: int, flags: int) -> bytes | None:
+        """`recv(2)`: this is no socket."""
+        raise error(errno.ENOTSOCK)
+
+    def send(self, data: Any, flags: int) -> int | None:
+        """`send(2)`: this is no socket."""
+        raise error(errno.ENOTSOCK)
+
     def describe(self) -> str:
         """A few words for reports: what this is and, for a connection, between whom."""
         return self.kind
@@ -101,7 +109,12 @@ class File:
             for entry in tuple(waiters):
                 thread, mask = entry
                 # Errors and the end concern every waiter (fs/select.c, `receiver_wake_function`).
-                if events & (mask | ERR | HUP) and core.K.wake(thread, events) and thread.exclusive and entry in waiters:
+                if (
+                    events & (mask | ERR | HUP)
+                    and core.K.wake(thread, events)
+                    and thread.exclusive
+                    and entry in waiters
+                ):
                     waiters.remove(entry)
                     break
 

@@ -288,7 +288,7 @@ def _check(mode: str, encoding: str | None, errors: str | None, newline: str | N
         raise ValueError(f"invalid mode: {mode!r}")
     if "t" in mode and "b" in mode:
         raise ValueError("can't have text and binary mode at once")
-    if sum(letter in mode for letter in "xrwa") != 1:
+    if sum(letter in mode for letter in "xrwa") > 1:
         raise ValueError("must have exactly one of create/read/write/append mode")
     if "b" in mode:
         for name, value in (("encoding", encoding), ("errors", errors), ("newline", newline)):
@@ -306,9 +306,7 @@ def _over(raw: Any, mode: str, buffering: int, encoding: str | None, errors: str
             RuntimeWarning,
             stacklevel=4,
         )
-    size = BLOCK if buffering in (-1, 1) else buffering
-    if size < 0:
-        raise ValueError("invalid buffering size")
+    size = BLOCK if buffering < 0 or buffering == 1 else buffering
     if size == 0:
         if not binary:
             raise ValueError("can't have unbuffered text I/O")

@@ -17,7 +17,7 @@ from typing import Any, Final
 from wavetank.errors import NotSimulatedOSError
 from wavetank.kernel import core
 from wavetank.kernel.descriptors.calls import join_sets
-from wavetank.kernel.descriptors.table import is_simulated, resolve
+from wavetank.kernel.descriptors.table import access_mode, is_simulated, resolve
 from wavetank.kernel.endpoint import Endpoint
 from wavetank.kernel.file import File, error
 from wavetank.kernel.replace import when_imported
@@ -73,6 +73,8 @@ class _Guard:
         if errnos is None:
             raise NotSimulatedOSError(f"os.{self.name}", f"the file is simulated ({file.describe()})")
         number = errnos[0] if isinstance(file, Endpoint) else errnos[1]
+        if self.name == "posix_fallocate" and access_mode(file) == os.O_RDONLY:
+            number = errno.EBADF
         if number and self.name in _NAMES_IT:
             raise OSError(number, os.strerror(number), fd)
         if number:

@@ -12,7 +12,8 @@ import os
 from typing import Any, Final
 
 from wavetank.kernel import core
-from wavetank.kernel.descriptors.table import Target, real, wait
+from wavetank.kernel.descriptors.table import Target, access_mode, real, wait
+from wavetank.kernel.endpoint import Endpoint
 from wavetank.kernel.file import READABLE, WRITABLE, File, error
 from wavetank.kernel.pipe import PipeReader, PipeWriter, broken_pipe
 
@@ -22,8 +23,13 @@ _NONBLOCK: Final = 2  # SPLICE_F_NONBLOCK
 
 def sendfile(out: Target, source: Target, offset: int | None, count: int) -> int:
     """From a real file, which must be seekable, to a simulated descriptor. Without `offset` the file's own moves on."""
+    _check_access(source, out)
     if isinstance(source, File):
-        raise error(errno.EINVAL if offset is None else errno.ESPIPE)
+        if offset is not None:
+            raise error(errno.ESPIPE)
+        if isinstance(out, PipeWriter) and isinstance(source, Endpoint):
+            return splice(source, out, count, None, None, 0)  # `splice_file_to_pipe`: a pipe takes from a socket
+        raise error(errno.EINVAL)
     assert isinstance(out, File), "sendfile between two real descriptors is not simulated"
     if count < 0 or (offset is not None and offset < 0):
         raise error(errno.EINVAL)
@@ -50,6 +56,14 @@ def sendfile(out: Target, source: Target, offset: int | None, count: int) -> int
     return sent
 
 
+def _check_access(source: Target, out: Target) -> None:
+    """EBADF for a source that cannot be read or a target that cannot be written."""
+    if isinstance(source, File) and access_mode(source) == os.O_WRONLY:
+        raise error(errno.EBADF)
+    if isinstance(out, File) and access_mode(out) == os.O_RDONLY:
+        raise error(errno.EBADF)
+
+
 def _send_piece(out: File, data: bytes, sent: int) -> int:
     """Write a piece: a blocking file takes all of it, another one what fits. EAGAIN only if nothing was sent before."""
     done = 0
@@ -69,6 +83,9 @@ def _send_piece(out: File, data: bytes, sent: int) -> int:
 
 def splice(source: Target, out: Target, count: int, offset_source: Any, offset_out: Any, flags: int) -> int:
     """One side is a pipe. A side with an offset is a real file."""
+    if not count:
+        return 0
+    _check_access(source, out)
     if not isinstance(source, PipeReader) and not isinstance(out, PipeWriter):
         raise error(errno.EINVAL)
     for side, offset in ((source, offset_source), (out, offset_out)):
@@ -76,8 +93,6 @@ def splice(source: Target, out: Target, count: int, offset_source: Any, offset_o
             raise error(errno.ESPIPE if isinstance(side, (PipeReader, PipeWriter)) else errno.EINVAL)
     if isinstance(source, PipeReader) and isinstance(out, PipeWriter) and source.pipe is out.pipe:
         raise error(errno.EINVAL)
-    if not count:
-        return 0
     core.K.tick()
     if isinstance(source, PipeReader):
         moved = _from_pipe(source, out, count, offset_out, flags)

@@ -207,7 +207,7 @@ class Unix(Endpoint):
             self.notify(WRITABLE | WRBAND)
 
     def disconnected_from(self, other: Unix) -> None:
-        """`unix_dgram_disconnected`: what we have not read is lost, and then a peer that is connected to us learns it."""
+        """`unix_dgram_disconnected`: what is unread is lost, and then a peer that is connected to us learns of it."""
         if not self.queue:
             return
         self.throw_away_queue()
