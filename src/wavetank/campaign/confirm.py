@@ -98,7 +98,8 @@ def _with_choices(session: Session, plan: Plan, result: RunResult, opaque: tuple
         if same(result, third):
             third.last_events = _last_events(path)
             return Verdict(explicit, plan, third, opaque)
-    return Verdict(explicit, plan, result, opaque, parted=where_parted(session, plan, explicit, opaque))
+    # Its seed repeats it, its choices do not. Then it is the seed that goes into the failure file.
+    return Verdict(plan, plan, result, opaque)
 
 
 def _last_events(path: str) -> list[str]:

@@ -28,10 +28,15 @@ _MADE: Final = struct.Struct("<IIq")
 #: Room for choices: listed in a plan, and recorded in a run. A run records at most so many non-calm choices.
 LISTED_LIMIT: Final = 1 << 18
 MADE_LIMIT: Final = 1 << 20
-#: The table of listed choices: half of it stays free, so that a look-up is short.
-_SLOTS: Final = 2 * LISTED_LIMIT
-_ENTRY_SIZE: Final = _ENTRY.size
-TABLE_BYTES: Final = _SLOTS * _ENTRY_SIZE
+#: The table of listed choices: buckets of eight entries, twice as many places as choices. Only a plan with tens of
+#: thousands of choices fills a bucket; what finds no place there goes into the next one.
+_BUCKET: Final = struct.Struct("<16Q")
+_IN_BUCKET: Final = 16
+_BUCKET_SIZE: Final = _BUCKET.size
+_BUCKETS: Final = 2 * LISTED_LIMIT * _ENTRY.size // _BUCKET_SIZE
+_BUCKET_MASK: Final = _BUCKETS - 1
+_EMPTY: Final = (0,) * _IN_BUCKET
+TABLE_BYTES: Final = _BUCKETS * _BUCKET_SIZE
 
 
 def _mix(value: int) -> int:
@@ -63,10 +68,16 @@ def fill_table(table: memoryview, listed: dict[str, int]) -> None:
                 f"not the key of a choice: {key!r}", next='keys look like "cut client -> server:8000 #1 / 12"'
             )
         place = _mix((hash_key(name) + int(ordinal) * _GOLDEN) & _MASK)
-        step = 0
-        while _ENTRY.unpack_from(table, (place + step) % _SLOTS * _ENTRY_SIZE)[1]:
-            step += 1
-        _ENTRY.pack_into(table, (place + step) % _SLOTS * _ENTRY_SIZE, place, value)
+        _put(table, place, value)
+
+
+def _put(table: memoryview, place: int, value: int) -> None:
+    for step in range(_BUCKETS):
+        start = ((place + step) & _BUCKET_MASK) * _BUCKET_SIZE
+        for at in range(start, start + _BUCKET_SIZE, _ENTRY.size):
+            if _ENTRY.unpack_from(table, at)[1] == 0:
+                _ENTRY.pack_into(table, at, place, value)
+                return
 
 
 class Stream:
@@ -130,27 +141,29 @@ class Choices:
 
     def agrees(self, place: int, drawn: int) -> bool:
         """Whether what was drawn from the seed counts: the plan lists the same, or lists nothing at all."""
-        # Both kinds of plan come here, so that a run by its seed and the same run by its choices do the same work. An
-        # entry is a tuple, its numbers in no variable of their own: a tuple frees them last first, which leaves the
-        # free blocks in the order they had (CPython Objects/tupleobject.c, tupledealloc).
-        step = 0
-        while True:
-            entry: Any = _ENTRY.unpack_from(self._table, (place + step) % _SLOTS * _ENTRY_SIZE)
-            if entry[0] == place or not entry[1]:
-                return entry[1] == drawn or not self.listed
-            entry = None
-            step += 1
+        # Both kinds of plan come here, so that a run by its seed and the same run by its choices do the same work, and
+        # leave the free blocks of memory in the same order. A tuple frees its numbers last first (CPython
+        # Objects/tupleobject.c, tupledealloc), and a function its variables in the order in which they first stand
+        # here: so `bucket` stands before `at`, and goes first, although it came last.
+        bucket: tuple[int, ...] = _EMPTY
+        at = (place & _BUCKET_MASK) * _BUCKET_SIZE
+        bucket = _BUCKET.unpack_from(self._table, at)
+        if place in bucket:
+            return bucket[bucket.index(place) + 1] == drawn or not self.listed
+        if bucket[-1]:
+            return self.look_up(place) == drawn or not self.listed
+        return not drawn or not self.listed
 
     def look_up(self, place: int) -> int:
         """The listed choice at a place, 0 when none is listed."""
-        step = 0
-        while True:
-            key, value = _ENTRY.unpack_from(self._table, (place + step) % _SLOTS * _ENTRY_SIZE)
-            if not value:
-                return 0
-            if key == place:
-                return int(value)
-            step += 1
+        for step in range(_BUCKETS):
+            bucket = _BUCKET.unpack_from(self._table, ((place + step) & _BUCKET_MASK) * _BUCKET_SIZE)
+            for index in range(0, _IN_BUCKET, 2):
+                if bucket[index] == place and bucket[index + 1]:
+                    return int(bucket[index + 1])
+            if not bucket[-1]:
+                break
+        return 0
 
     def made(self, stream: int, ordinal: int, value: int) -> None:
         """Record a choice that is not calm."""

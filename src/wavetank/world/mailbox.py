@@ -131,6 +131,7 @@ class Mailbox:
         self._put(_PATHS_AT, paths)
         self._put(_JOB_AT, data)
         self._put(_ENVIRONMENT_AT, environment)
+        self._forget(_CHOICES_AT, TABLE_BYTES)
         listed = 0
         if job.plan.choices is not None:
             self._list_choices(job.plan.choices)
@@ -139,7 +140,6 @@ class Mailbox:
         _HEAD.pack_into(self._memory, self._base, 0, *ends, 0, EMPTY, listed)
 
     def _list_choices(self, listed: dict[str, int]) -> None:
-        self._forget(_CHOICES_AT, TABLE_BYTES)
         with memoryview(self._memory) as whole:
             start = self._base + _CHOICES_AT
             with whole[start : start + TABLE_BYTES] as table:
