@@ -36,6 +36,7 @@ def install() -> None:
 
 
 begin: Final = state.begin
+only_imports: Final = state.only_imports
 
 
 def current_task() -> str | None:

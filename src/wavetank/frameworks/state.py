@@ -25,28 +25,40 @@ ABSENT: Final = object()
 #: A namespace, and the names in it that each process has for itself.
 _Place = tuple[dict[str, Any], str]
 
-_owned: list[tuple[tuple[_Place, ...], Callable[[], Sequence[Any]]]] = []
+_Values = Callable[[], Sequence[Any]]
+
+_owned: list[tuple[tuple[_Place, ...], _Values, _Values]] = []
 _processes: list[Process] = []  # those that have begun, the ended ones sorted out now and then
+_importers: list[Process] = []
 
 
-def own(places: Sequence[_Place], fresh: Callable[[], Sequence[Any]]) -> None:
-    """Each process, those there are and those to come, has these names for itself; `fresh()` gives the first values."""
-    entry = (tuple(places), fresh)
+def own(places: Sequence[_Place], fresh: _Values, importing: _Values | None = None) -> None:
+    """Each process, those there are and those to come, has these names for itself; `fresh()` gives the first values.
+
+    `importing()` gives those for the processes that only import; see `only_imports`.
+    """
+    entry = (tuple(places), fresh, importing or fresh)
     _owned.append(entry)
     for process in _processes:
         _give(process, *entry)
+
+
+def only_imports(process: Process) -> None:
+    """`process`, the director's, runs no framework: what it imports, it imports for the programs. Before `begin`."""
+    _importers.append(process)
 
 
 def begin(process: Process) -> None:
     """Give a new process everything that is its own. It must not run yet."""
     _processes[:] = [each for each in _processes if each.status is None]
     _processes.append(process)
-    for places, fresh in _owned:
-        _give(process, places, fresh)
+    for entry in _owned:
+        _give(process, *entry)
 
 
-def _give(process: Process, places: tuple[_Place, ...], fresh: Callable[[], Sequence[Any]]) -> None:
-    for (namespace, name), value in zip(places, fresh(), strict=True):
+def _give(process: Process, places: tuple[_Place, ...], fresh: _Values, importing: _Values) -> None:
+    values = importing() if process in _importers else fresh()
+    for (namespace, name), value in zip(places, values, strict=True):
         process.own(namespace, name, value)
 
 

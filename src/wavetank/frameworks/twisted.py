@@ -6,10 +6,10 @@ never imports Twisted unless a program's main is to run under it. Source: twiste
 and python/threadable.py, 23.10 to 26.10.
 
 The idea. A real process makes its reactor when `twisted.internet.reactor` is imported for the first time, unless a
-reactor was installed before. The image imports a program's modules before the program exists, so there the import makes
-nothing; a process makes the default reactor when one of its own imports asks for it, or when it first uses the one that
-a module already has. `install()` works until then. What a module asks of the reactor while it is imported by the image
-is done again by the reactor of each process, if that makes sense, and refused if not.
+reactor was installed before. The image, and the director with the scenario's file, import modules before there is a
+program, so there the import makes nothing; a process makes the default reactor when one of its own imports asks for it,
+or when it first uses the one that a module already has. `install()` works until then. What a module asks of the reactor
+while the image or the director imports it is done by the reactor of each process, if that makes sense, else refused.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from types import ModuleType
+from inspect import CO_OPTIMIZED
+from types import MethodType, ModuleType
 from typing import Any, Final
 
 from wavetank.errors import NotSimulatedImport
@@ -122,7 +123,10 @@ class _Reactor:
             return _while_importing(name)
         if name in _NOT_FORWARDED:
             raise AttributeError(name)
-        return getattr(_current(), name)
+        value = getattr(_current(), name)
+        if isinstance(value, MethodType) and not sys._getframe(1).f_code.co_flags & CO_OPTIMIZED:
+            return _Call(name)  # taken by a module or class, which other processes may use, too
+        return value
 
     def __setattr__(self, name: str, value: Any) -> None:
         setattr(_current(), name, value)
@@ -155,7 +159,7 @@ the_reactor: Final = _Reactor()
 
 
 class _Call:
-    """A method of the reactor, taken while the image imported a module (`later = reactor.callLater`)."""
+    """A method of the reactor, taken while a module is imported (`later = reactor.callLater`): the caller's own."""
 
     __slots__ = ("_name",)
 
@@ -170,8 +174,8 @@ class _Call:
             return None
         raise NotSimulatedImport(
             _importer(),
-            f"it calls reactor.{self._name}() while it is imported, before the program that imports it has started",
-            next="call it from a function",
+            f"it calls reactor.{self._name}() where no program runs: at import, or in the scenario itself",
+            next="call it in a function that a program calls",
         )
 
     def __repr__(self) -> str:
@@ -184,7 +188,7 @@ def _importer() -> str:
 
 
 def _while_importing(name: str) -> Any:
-    """An attribute of the reactor, in the image, where there is none."""
+    """An attribute of the reactor, where there is none: in the image, in the director."""
     if name in ("__providedBy__", "__provides__"):
         return sys.modules["zope.interface"].implementedBy(_default_class())
     if name.startswith("__"):
@@ -249,11 +253,15 @@ def _meet_package(module: ModuleType) -> None:
     module.__class__ = _Package
     if _own["reactor"] is _IMAGE:
         sys.modules[NAME] = the_reactor  # type: ignore[assignment]
-    state.own([*((_own, name) for name in _own), (_modules, NAME)], _nothing_yet)
+    state.own([*((_own, name) for name in _own), (_modules, NAME)], _nothing_yet, _as_the_image)
 
 
 def _nothing_yet() -> tuple[Any, ...]:
     return None, None, None, state.ABSENT if _installed is None else the_reactor
+
+
+def _as_the_image() -> tuple[Any, ...]:
+    return _IMAGE, None, None, the_reactor
 
 
 def _meet_main(module: ModuleType) -> None:

@@ -90,7 +90,7 @@ def _meet_legacy(module: ModuleType) -> None:
 
 
 def _observe(event: dict[str, Any]) -> None:
-    failure = event.get("log_failure")
+    failure = event.get("log_failure") or event.get("failure")  # the second: from `twisted.python.log`
     error = getattr(failure, "value", None)
     if isinstance(error, BaseException) and _nobody_handled(sys._getframe(1)):
         reports.unhandled(_words(event), error)

@@ -41,6 +41,7 @@ def _name(thing: Any) -> str:
 def _suspended(*roots: Any) -> Iterator[Any]:
     """Functions that a callback of some Deferred will resume, of all Deferreds that can be reached from the roots."""
     seen: dict[int, Any] = {}
+    found: set[int] = set()
     ahead = deque(roots)
     while ahead and len(seen) < MAX_OBJECTS:
         thing = ahead.popleft()
@@ -48,7 +49,8 @@ def _suspended(*roots: Any) -> Iterator[Any]:
             continue
         seen[id(thing)] = thing
         resumed = _resumed(thing)
-        if resumed is not None and id(resumed) not in seen:
+        if resumed is not None and id(resumed) not in found:
+            found.add(id(resumed))
             yield resumed
         ahead.extend(_inside(thing))
 

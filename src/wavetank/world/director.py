@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any, Final
 
 from wavetank.errors import NothingToRun, UsageError
+from wavetank.frameworks import state
 from wavetank.kernel import core, threads
 from wavetank.kernel.process import Process
 from wavetank.kernel.stack import Stack
@@ -47,6 +48,7 @@ class Director:
         kernel = universe.kernel
         process = universe.director = Process(Stack(NAME, Node(NAME, []), universe.fabric), NAME, _PID)
         self.streams = Streams(process.fds)
+        state.only_imports(process)
         identity.assume(
             process,
             streams=self.streams,
@@ -91,7 +93,7 @@ class Director:
         def words() -> FailureRecord:
             return exception_record(EXCEPTION, NAME, now, error, "out of the scenario")
 
-        universe.oracles.report(EXCEPTION, NAME, words)
+        universe.oracles.report(EXCEPTION, NAME, words, first=True)
         core.K.stop("done")
 
     def output(self) -> list[Output]:

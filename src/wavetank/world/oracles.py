@@ -5,7 +5,8 @@ something go wrong - the end of a program, a loop's exception handler, the kerne
 - reports here.
 
 A run goes on after an exception nobody handled, because what follows from it may say more. Of several failures the one
-out of a program or the scenario itself is reported before the others, and the earlier before the later.
+out of a program or the scenario itself is reported before the others, and the earlier before the later. A program that
+ends with a status, as Twisted's `react` does after it has logged an exception, has said less than what came before.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class Found(NamedTuple):
     host: str
     words: Callable[[], FailureRecord]
     still: Callable[[], bool]
+    first: bool  # reported before others, even earlier ones
 
 
 def _always() -> bool:
@@ -51,12 +53,18 @@ class Oracles:
         self.notes: list[str] = []
 
     def report(
-        self, kind: str, host: str, words: Callable[[], FailureRecord], still: Callable[[], bool] = _always
+        self,
+        kind: str,
+        host: str,
+        words: Callable[[], FailureRecord],
+        still: Callable[[], bool] = _always,
+        *,
+        first: bool = False,
     ) -> None:
         """Something failed now. The words are made at the end, and only when `still()` says that it counts then."""
         assert kind in KINDS, f"no oracle is called {kind!r}"
         if kind not in self.off and len(self.found) < MAX_FAILURES:
-            self.found.append(Found(kind, core.K.now, host, words, still))
+            self.found.append(Found(kind, core.K.now, host, words, still, first))
 
     def report_exception(
         self, kind: str, host: str, error: BaseException, context: str = "", still: Callable[[], bool] = _always
@@ -64,7 +72,9 @@ class Oracles:
         """An exception is the failure; `context` says in what it was seen ("Task exception was never retrieved")."""
         now = core.K.now
         core.K.recorder.event(now, Kind.NOTE, 0, 0, f"{kind}: {type(error).__name__}".encode())
-        self.report(kind, host, lambda: exception_record(kind, host, now, error, context), still)
+        self.report(
+            kind, host, lambda: exception_record(kind, host, now, error, context), still, first=kind == EXCEPTION
+        )
 
     def note(self, text: str) -> None:
         """Something the reader of the report should know; each text once."""
@@ -76,7 +86,7 @@ class Oracles:
         counted = [found for found in self.found if found.still()]
         if not counted:
             return None
-        counted.sort(key=lambda found: (found.kind != EXCEPTION, found.time_ns))
+        counted.sort(key=lambda found: (not found.first, found.time_ns))
         record = counted[0].words()
         others = [f"{each.kind} on {each.host or 'the world'} at {each.time_ns / 1e9:.6f} s" for each in counted[1:4]]
         if others:

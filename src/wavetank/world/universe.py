@@ -122,7 +122,9 @@ class Universe:
                 return text_record(EXCEPTION, host, now, f"exit status {status}{message}", stack, detail)
             return exception_record(EXCEPTION, host, now, error, f"out of the main of {program.label}")
 
-        self.oracles.report(EXCEPTION, host, words, lambda: not program.fetched)
+        self.oracles.report(
+            EXCEPTION, host, words, lambda: not program.fetched, first=not isinstance(error, SystemExit)
+        )
 
     def unhandled(self, host: str, context: str, error: BaseException) -> None:
         """A loop, thread or hook of a program on `host` saw an exception that nobody handled."""
