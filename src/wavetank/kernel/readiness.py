@@ -343,6 +343,9 @@ class EpollFile(File):
         more = f" and {len(self.items) - 5} more" if len(self.items) > 5 else ""
         return f"epoll on {', '.join(names) or 'nothing'}{more}"
 
+    def __str__(self) -> str:  # what a thread in epoll_wait gives as its reason
+        return self.describe()
+
 
 class epoll:
     """`select.epoll()` objects."""
