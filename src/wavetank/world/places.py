@@ -131,7 +131,9 @@ def _hide(shown: traceback.TracebackException, seen: set[int]) -> None:
     if id(shown) in seen:
         return
     seen.add(id(shown))
-    shown.stack[:] = [entry for entry in shown.stack if owner(entry.filename) != "wavetank"]
+    # Python leaves out the importer's frames, too (Python/import.c, remove_importlib_frames).
+    hidden = [owner(entry.filename) == "wavetank" or entry.filename.startswith("<frozen imp") for entry in shown.stack]
+    shown.stack[:] = [entry for entry, hide in zip(shown.stack, hidden, strict=True) if not hide]
     for other in (shown.__cause__, shown.__context__, *(getattr(shown, "exceptions", None) or ())):
         if other is not None:
             _hide(other, seen)
