@@ -150,9 +150,11 @@ def test_a_run_that_does_not_repeat_is_nondeterminism() -> None:
     assert "exception: E: wrong" in verdict.failure.error
 
 
-def test_choices_that_do_not_replay_the_seed_are_nondeterminism() -> None:
+def test_when_choices_do_not_repeat_a_run_its_seed_does() -> None:
     verdict = confirm(Scripted(lambda call, opaque: failed("aa" if call == 1 else "bb")), failed("aa"))
-    assert verdict.parted
+    assert not verdict.parted
+    assert verdict.plan == Plan(seed=5)
+    assert verdict.result.digest == "aa"
 
 
 def test_a_run_without_digest_is_the_same_when_it_fails_in_the_same_way() -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import mmap
 import struct
-from typing import Any, Final
+from typing import Final
 
 from wavetank.errors import PlanError
 
