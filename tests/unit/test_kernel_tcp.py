@@ -58,6 +58,12 @@ def test_bytes_arrive_whole_and_in_order(worlds: Worlds, name: str, seed: int) -
     assert again.digest == result.digest
 
 
+def test_more_than_one_segment_is_acknowledged_at_once(worlds: Worlds) -> None:
+    # Less than two whole segments are on their way; a delay of 40 ms for each would be seconds.
+    result = worlds.run("through_a_small_buffer", faults=[Buffers(2_700, 23_000)])
+    assert result.failure is None, result.failure
+
+
 # ---- in the simulated world
 
 
@@ -264,6 +270,31 @@ def a_crashed_peer_that_restarts_resets(world: Any) -> None:
     number, seconds = job.result()
     assert number == errno.ECONNRESET
     took(seconds, 3, 10)
+
+
+def answer_each_hundred_thousand(sock: socket.socket) -> None:
+    for _ in range(2):
+        assert len(sock.recv(100_000, socket.MSG_WAITALL)) == 100_000
+        sock.sendall(b"x")
+    assert sock.recv(1) == b""
+
+
+def seconds_through_a_small_buffer() -> float:
+    sock = socket.create_connection(("server", 80))
+    start = 0.0
+    for _ in range(2):  # at first each segment is acknowledged at once (TCP_MAX_QUICKACKS)
+        start = time.monotonic()
+        sock.sendall(b"." * 100_000)
+        assert sock.recv(1) == b"x"
+    sock.close()
+    return time.monotonic() - start
+
+
+def through_a_small_buffer(world: Any) -> None:
+    # __tcp_ack_snd_check: more than rcv_mss is owed. Two whole segments are not needed for it.
+    world.host("server").run(accept_one, 80, answer_each_hundred_thousand)
+    world.sleep(0.1)
+    took(world.host("client").run(seconds_through_a_small_buffer).result(), 0, 0.3)
 
 
 def exchange(sock: socket.socket, data: bytes) -> bytes:

@@ -306,7 +306,7 @@ class Tcp(Endpoint):
         # tcp_cleanup_rbuf: tell when the window at least doubles; silly windows are kept closed (__tcp_select_window).
         if (
             open_now >= 2 * window and open_now >= min(self.mss, self.receive_limit // 2)
-        ) or self.ack_owed >= 2 * self.segment_size:
+        ) or self.ack_owed > self.segment_size:
             output.acknowledge(self)
 
     def _nothing_to_read(self) -> bytes | None:

@@ -296,7 +296,7 @@ def _acknowledge_soon(tcp: Tcp) -> None:
     """After data: acknowledge now, or let the acknowledgement wait for an answer to ride on."""
     if tcp.state is CLOSE:
         return
-    if tcp.ack_owed >= 2 * tcp.segment_size or tcp.quick_ack:
+    if tcp.ack_owed > tcp.segment_size or tcp.quick_ack:
         output.acknowledge(tcp)
     elif tcp.quick_left and not tcp.interactive:
         tcp.quick_left -= 1
