@@ -33,7 +33,7 @@ demo: $(DEMO_VENV)/.installed
 	*) exit $$status ;; \
 	esac
 
-test: lint
+test: lint $(VENV)/.gallery
 	$(VENV)/bin/python -m pytest $(PYTEST_ARGS)
 
 test-core: $(VENV)/.installed
@@ -61,6 +61,10 @@ clean:
 $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 	$(VENV)/bin/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
 	$(VENV)/bin/python $(PIP_INSTALL) --editable . --group dev
+	@touch $@
+
+$(VENV)/.gallery: $(VENV)/.installed
+	$(VENV)/bin/python $(PIP_INSTALL) --upgrade --group gallery
 	@touch $@
 
 $(DEMO_VENV)/.installed: pyproject.toml $(DEMO)/requirements.txt | $(DEMO_VENV)/bin/python
