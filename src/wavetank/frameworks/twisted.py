@@ -295,8 +295,7 @@ def waits(thread: core.Thread) -> list[tuple[str, str, Any]]:
     process = thread.process
     if "twisted.internet" not in sys.modules or thread is not process.main_thread:
         return []
-    own = _own if process is core.K.process else {name: process.state.get((id(_own), name)) for name in _own}
-    reactor = own["reactor"]
+    reactor = process.own_value(_own, "reactor")
     if reactor is None or reactor is _IMAGE:
         return []
-    return twisted_waits.of_reactor(reactor, own["main"])
+    return twisted_waits.of_reactor(reactor, process.own_value(_own, "main"))

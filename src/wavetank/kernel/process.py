@@ -62,9 +62,9 @@ class Process:
         self.paused = False
         self.kill_signal = 0
         self.entropy: Any = None  # what it draws random bytes from: `kernel.entropy`
-        #: `(module dictionary, name, value)` of what this process has for itself while another one runs.
-        self.state: dict[tuple[int, str], Any] = {}
+        #: What this process has for itself, `(module dictionary, name)`, and the values there while another one runs.
         self.own_state: list[tuple[dict[str, Any], str]] = []
+        self.own_values: list[Any] = []
         self._free: list[int] = []
         self._next = 0
 
@@ -128,12 +128,11 @@ class Process:
 
     def leave(self) -> None:
         """Another process takes over: put away what is this one's own."""
-        for key, (namespace, name) in zip(self.state, self.own_state, strict=True):
-            self.state[key] = namespace.get(name)
+        self.own_values = [namespace.get(name) for namespace, name in self.own_state]
 
     def enter(self) -> None:
         """Put this process's own state in place: it takes over."""
-        for value, (namespace, name) in zip(self.state.values(), self.own_state, strict=True):
+        for (namespace, name), value in zip(self.own_state, self.own_values, strict=True):
             namespace[name] = value
         for call in takes_over:
             call(self)
@@ -141,9 +140,16 @@ class Process:
     def own(self, namespace: dict[str, Any], name: str, value: Any) -> None:
         """From now on `namespace[name]` is `value` whenever this process runs."""
         self.own_state.append((namespace, name))
-        self.state[(id(namespace), name)] = value
+        self.own_values.append(value)
         if core.K.process is self:
             namespace[name] = value
+
+    def own_value(self, namespace: dict[str, Any], name: str) -> Any:
+        """What it has for itself at `namespace[name]`, whether it runs or not; None when it is not its own."""
+        if core.K.process is self:
+            return namespace.get(name)
+        places = zip(self.own_state, self.own_values, strict=True)
+        return next((value for place, value in places if place[0] is namespace and place[1] == name), None)
 
     def hold(self, thread: Thread) -> None:
         """A thread that must not run came to its turn: keep it until the host goes on, or for ever."""
