@@ -30,7 +30,12 @@ def test_a_simple_queue_behaves_like_one_of_cpython() -> None:
 
         q = queue.SimpleQueue()
         found = [type(q).__name__, type(q).__module__, queue.Empty is _queue.Empty, q.empty(), q.qsize()]
-        found += [attempt(q.get, False), attempt(q.get_nowait), attempt(q.get, timeout=0.001), attempt(q.get, timeout=0)]
+        found += [
+            attempt(q.get, False),
+            attempt(q.get_nowait),
+            attempt(q.get, timeout=0.001),
+            attempt(q.get, timeout=0),
+        ]
         found += [attempt(q.get, True, -1), attempt(q.get, False, -1), attempt(q.get, timeout="soon")]
         found += [attempt(q.get, timeout=1e30), attempt(q.get, timeout=float("nan")), attempt(q.put)[:2]]
         found += [q.put(1), q.put(2, True, None), q.put(item=3, block=False), q.put_nowait(4), q.empty(), q.qsize()]

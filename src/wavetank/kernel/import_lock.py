@@ -6,7 +6,8 @@ locks that it made before were free and are made anew for each import; the one l
 locks, is never held while a thread parks.
 
 But modules are shared by the simulated processes, and a process can be killed while it runs a module's body. What it
-leaves behind, a held lock and half a module, would in reality be gone with it.
+leaves behind, a held lock and half a module, would in reality be gone with it. (A limit: a thread of another process
+that waits for that very module at that moment still gets the half, once. Python/import.c does not look again.)
 """
 
 from __future__ import annotations

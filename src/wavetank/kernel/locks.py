@@ -166,14 +166,17 @@ def _wait(held: lock | RLock, deadline: int) -> bool:
             if held._holder is not None and held._holder.process is not me.process and _abandoned(held, me):
                 waiters.remove(me)
                 break
-            value = kernel.park(reason, deadline)
-            if value is TURN:
-                if held._holder is None:
-                    break
+            in_time = kernel.park(reason, deadline) is not TIMEOUT
+            # Whoever releases takes a waiter off the queue even if it has been woken otherwise and has not yet run.
+            queued = me in waiters
+            if held._holder is None or not in_time:
+                if queued:
+                    waiters.remove(me)
+                if not in_time:
+                    return False
+                break
+            if not queued:
                 waiters.appendleft(me)
-            elif value is TIMEOUT:
-                waiters.remove(me)
-                return False
     except BaseException:
         if held._holder is None or me in waiters:
             forgo_turn(waiters, me)
