@@ -167,7 +167,7 @@ def test_a_run_without_digest_is_the_same_when_it_fails_in_the_same_way() -> Non
 
 
 def test_a_failure_goes_into_a_file_and_comes_back(opened: Open, tmp_path: Path) -> None:
-    session = opened("fail", no_oracle=("leak",), limit_real_s=7.0)
+    session = opened("fail", no_oracle=("spin",), limit_real_s=7.0)
     found = explore(session, Search(runs=50))
     verdict = found.groups[0].verdict
     assert verdict is not None

@@ -62,7 +62,7 @@ def test_arguments_go_to_the_one_script(here: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "arguments", "words"),
     [
-        ("clinet.py", (), "no such file: clinet.py Did you mean 'client.py'?"),
+        ("clinet.py", (), "no such file: clinet.py. Did you mean 'client.py'?"),
         ("nothing/here.py", (), "no such file: nothing/here.py"),
         ("nothing.py::f", (), "no such file: nothing.py"),
         ("folder", (), "folder is a folder"),

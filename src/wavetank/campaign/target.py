@@ -187,7 +187,8 @@ def _nearest_file(text: str) -> str:
         here = [each for each in os.listdir(folder or ".") if each.endswith(".py")]
     except OSError:
         return ""
-    return did_you_mean(name, here)
+    hint = did_you_mean(name, here)
+    return f".{hint}" if hint else ""
 
 
 def _no_arguments(text: str, arguments: Sequence[str]) -> None:
