@@ -220,6 +220,8 @@ class Udp(Endpoint):
         kernel.recorder.event(kernel.now, _SEND, self.number, len(data), data)
         self.payload.add(data)
         stack = self.stack
+        if not nodes:
+            kernel.recorder.event(kernel.now, _DROPPED, self.number, len(data))
         for node in nodes:
             path = stack.fabric.datagram_path(stack.node, "127.0.0.1" if node is stack.node else node.addresses[0])
             assert path is not None
@@ -261,7 +263,7 @@ class Udp(Endpoint):
         if not packets:
             # The end shows only to a reader that would wait (`__skb_wait_for_more_packets`).
             return (b"", [], 0, None) if self.shut & RCV_SHUTDOWN and not self.nonblocking else None
-        packet = packets[0] if flags & MSG_PEEK else self.queue.take()
+        packet = self.queue.first() if flags & MSG_PEEK else self.queue.take()
         whole = packet.data
         data = whole if size >= len(whole) else whole[:size]
         control = Control(ancillary_size)
@@ -276,8 +278,7 @@ class Udp(Endpoint):
 
     def readable_bytes(self) -> int:
         """`FIONREAD`: the size of the next datagram."""
-        packets = self.queue.packets
-        return len(packets[0].data) if packets else 0
+        return len(self.queue.first().data) if self.queue.packets else 0
 
     # ---- readiness and options
 
@@ -286,6 +287,8 @@ class Udp(Endpoint):
         mask = WRITABLE | WRBAND
         if self.queue.packets:
             mask |= READABLE
+            if not self.nonblocking and not self.shut & RCV_SHUTDOWN:
+                self.queue.first()  # Linux looks here for a wrong checksum
         if self.shut:
             if self.shut & RCV_SHUTDOWN:
                 mask |= RDHUP | READABLE

@@ -64,12 +64,17 @@ class Queue:
         self.packets.append(packet)
         return True
 
+    def first(self) -> Packet:
+        """The oldest datagram, which stays. Looking is enough to take the queue over (`first_packet_length`)."""
+        if not self.taken_over:
+            self.taken_over = len(self.packets)
+        return self.packets[0]
+
     def take(self) -> Packet:
         """The oldest datagram."""
         packets = self.packets
-        if not self.taken_over:
-            self.taken_over = len(packets)
-        packet = packets.popleft()
+        packet = self.first()
+        packets.popleft()
         self.taken_over -= 1
         self.deficit += packet.cost
         if self.deficit >= self.limit >> 2 or not self.taken_over:
