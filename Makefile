@@ -34,10 +34,10 @@ demo: $(DEMO_VENV)/.installed
 	esac
 
 test: lint $(VENV)/.gallery
-	$(VENV)/bin/python -m pytest $(PYTEST_ARGS)
+	$(VENV)/bin/python -m pytest --numprocesses auto $(PYTEST_ARGS)
 
 test-core: $(VENV)/.installed
-	$(VENV)/bin/python -m pytest --ignore=tests/programs $(PYTEST_ARGS)
+	$(VENV)/bin/python -m pytest --numprocesses auto --ignore=tests/programs $(PYTEST_ARGS)
 
 test-long: $(VENV)/.installed
 	$(VENV)/bin/python -m pytest -m long --results docs/results/test-long.md $(PYTEST_ARGS)

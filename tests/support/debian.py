@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 LISTED_IN = Path(__file__).parents[2] / ".ci" / "debian-packages"
-MISSING = pytest.StashKey[Counter[str]]()
+_REASON = "needs the Debian package "
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -22,11 +22,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--require-debian", action="store_true", help="a test whose Debian package is missing fails, it is not skipped"
     )
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Starts the count of skipped tests."""
-    config.stash[MISSING] = Counter()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -40,13 +35,16 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             continue
         if item.config.getoption("require_debian"):
             pytest.fail(f"needs the Debian package {package} (no command {command!r} here)", pytrace=False)
-        item.config.stash[MISSING][package] += 1
-        pytest.skip(f"needs the Debian package {package}")
+        pytest.skip(f"{_REASON}{package}")
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Says how many tests were skipped for which missing package; always, so that silence cannot mislead."""
-    missing = config.stash[MISSING]
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says how many tests were skipped for which missing package; always, so that silence cannot mislead.
+
+    Counted from the reports, which is all that reaches the process that prints when tests run in several.
+    """
+    reasons = (str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", ()))
+    missing = Counter(reason.partition(_REASON)[2] for reason in reasons if _REASON in reason)
     named = ", ".join(f"{package} ({count})" for package, count in sorted(missing.items()))
     terminalreporter.write_line(
         f"Skipped for a missing Debian package: {missing.total()}" + (f": {named}" if named else "")
