@@ -667,3 +667,43 @@ def test_a_select_reactor_talks_to_an_epoll_reactor(tmp_path: Path) -> None:
     finally:
         made.close()
     assert stdout_of(result, "client/client") == "thgiarts SelectReactor\n"
+
+
+UNSEEN = """
+import importlib, sys
+name = "twisted.internet." + "reactor"       # no import statement tells the image of it
+assert name not in sys.modules
+reactor = importlib.import_module(name)
+echo = importlib.import_module("tw" + "isted.internet.protocol")
+
+class Echo(echo.Protocol):
+    def dataReceived(self, data):
+        self.transport.write(data)
+    def connectionLost(self, reason):
+        reactor.callLater(0, reactor.stop)
+
+if sys.argv[1] == "serve":
+    reactor.listenTCP(7000, echo.Factory.forProtocol(Echo))
+else:
+    class Ask(Echo):
+        def connectionMade(self):
+            self.transport.write(b"hello")
+        def dataReceived(self, data):
+            print(data.decode(), reactor.__class__.__name__)
+            self.transport.loseConnection()
+    factory = echo.ClientFactory()
+    factory.protocol = Ask
+    reactor.connectTCP("server", 7000, factory)
+reactor.run()
+"""
+
+
+def test_a_reactor_that_the_image_has_not_seen(tmp_path: Path) -> None:
+    (tmp_path / "server.py").write_text(UNSEEN.replace("sys.argv[1]", "'serve'"))
+    (tmp_path / "client.py").write_text(UNSEEN.replace("sys.argv[1]", "'ask'"))
+    made = scripts(("server", tmp_path / "server.py"), ("client", tmp_path / "client.py"))
+    try:
+        result = passed(made.run(cwd=str(tmp_path)))
+    finally:
+        made.close()
+    assert stdout_of(result, "client/client") == "hello EPollReactor\n"
