@@ -95,11 +95,18 @@ def test_a_function_inside_another_runs_in_a_fork_of_this_process() -> None:
     assert [round(time, 3) for time in seen] == [2.5]
 
 
-def test_what_cannot_be_run_is_refused() -> None:
-    def nested(world: object) -> None: ...
+def test_a_campaign_of_a_function_inside_another(here: Path) -> None:
+    def nested(world: wavetank.World) -> None:
+        assert world.seed < 2, f"seed {world.seed}"
 
-    with pytest.raises(UsageError, match="nested cannot be imported by another interpreter"):
-        wavetank.explore(nested)
+    campaign = wavetank.explore(nested, runs=5, workers=4)
+    assert campaign.runs == 3
+    (failure,) = campaign.failures
+    assert (failure.kind, failure.seed, failure.file) == ("exception", 2, None)
+    assert failure.error.startswith("AssertionError: seed 2")
+
+
+def test_what_cannot_be_run_is_refused() -> None:
     with pytest.raises(UsageError, match="not int"):
         wavetank.run(3)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="unknown fault family"):

@@ -150,6 +150,11 @@ def test_a_run_that_does_not_repeat_is_nondeterminism() -> None:
     assert "exception: E: wrong" in verdict.failure.error
 
 
+def test_addresses_in_a_message_do_not_count() -> None:
+    session = Scripted(lambda call, opaque: failed("aa", error=f"E: <Thing object at 0x7f64{call}0>"))
+    assert not confirm(session, failed("aa", error="E: <Thing object at 0x7f6490>")).parted
+
+
 def test_when_choices_do_not_repeat_a_run_its_seed_does() -> None:
     verdict = confirm(Scripted(lambda call, opaque: failed("aa" if call == 1 else "bb")), failed("aa"))
     assert not verdict.parted

@@ -10,10 +10,11 @@ import os
 import tempfile
 import zlib
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from wavetank.campaign import explore as searching
 from wavetank.campaign import failures, target
@@ -25,7 +26,10 @@ from wavetank.faults import parse_families
 from wavetank.plan import Plan
 from wavetank.trace.reading import read_bytes
 from wavetank.trace.schema import Record, iterate
-from wavetank.world.job import FailureRecord, Job, RunResult, Target
+from wavetank.world.job import FailureRecord
+
+if TYPE_CHECKING:
+    from wavetank.campaign.nested import NestedSession
 
 #: What can be run: a scenario function, or what the command line takes as TARGET.
 Scenario: TypeAlias = Callable[..., Any] | str | os.PathLike[str]
@@ -127,13 +131,9 @@ def run(
     epoch_s = plan.epoch_s if plan is not None else today_s()
     with tempfile.TemporaryDirectory(prefix="wavetank-trace-") as folder:
         path = os.path.join(folder, "trace")
-        if callable(scenario) and target.of_function(scenario) is None:
-            plan = plan or plan_for(seed, settings.families, epoch_s)
-            result = _run_in_fork(scenario, settings, plan, path)
-        else:
-            with _session(scenario, settings, epoch_s=epoch_s) as session:
-                plan = plan or plan_for(seed, settings.families, epoch_s, session.hosts)
-                result = session.run(plan, trace_path=path)
+        with _session(scenario, settings, epoch_s=epoch_s) as session:
+            plan = plan or plan_for(seed, settings.families, epoch_s, session.hosts)
+            result = session.run(plan, trace_path=path)
         packed = zlib.compress(read_bytes(path), 1) if os.path.exists(path) else b""
     return Outcome(
         ok=result.failure is None,
@@ -146,26 +146,6 @@ def run(
         weaker=result.weaker,
         _packed=packed,
     )
-
-
-def _run_in_fork(scenario: Callable[..., Any], settings: Settings, plan: Plan, trace_path: str) -> RunResult:
-    """Run a function that only this process has: the weaker mode."""
-    from wavetank.world import (
-        inprocess,
-    )  # here: it loads the simulated kernel, which the parent of an image never needs
-
-    job = Job(
-        target=Target(label=getattr(scenario, "__qualname__", type(scenario).__name__)),
-        plan=plan,
-        cwd=os.getcwd(),
-        environment=dict(os.environ),
-        virtual_limit_ns=settings.limit_virtual_ns,
-        real_limit_s=settings.limit_real_s,
-        oracles_off=settings.no_oracle,
-        allow=settings.allow,
-        trace_path=trace_path,
-    )
-    return inprocess.execute(job, scenario)
 
 
 def explore(
@@ -189,6 +169,7 @@ def explore(
     `runs`: how many at most, None for no limit; `seconds`: real time at most; `workers`: how many at a time, None for
     one on each processor; `keep_going`: do not stop at the first failure; `plan`: its faults for every run, instead of
     those drawn from the seed. Each failure is run again before it is reported, and its file is written below `dir`.
+    A function that is not at the top level of a module has no failure file, and runs one at a time.
     The other arguments, and what is raised, are those of `run`; `EnvironmentProblem` also when `dir` cannot be written.
     """
     settings = _settings(faults, no_oracle, limit_virtual, limit_real, allow)
@@ -217,24 +198,19 @@ def _settings(
     )
 
 
-def _session(scenario: Scenario, settings: Settings, *, epoch_s: int, workers: int = 1) -> Session:
-    return Session(_target(scenario), settings, epoch_s=epoch_s, workers=workers)
-
-
-def _target(scenario: Scenario) -> Target:
+def _session(
+    scenario: Scenario, settings: Settings, *, epoch_s: int, workers: int = 1
+) -> AbstractContextManager[Session | NestedSession]:
     if isinstance(scenario, (str, os.PathLike)):
-        return target.parse(os.fspath(scenario))
+        return Session(target.parse(os.fspath(scenario)), settings, epoch_s=epoch_s, workers=workers)
     if not callable(scenario):
         raise UsageError(f"a scenario is a function or the text of a TARGET, not {type(scenario).__name__}")
     found = target.of_function(scenario)
-    if found is None:
-        name = getattr(scenario, "__qualname__", type(scenario).__name__)
-        raise UsageError(
-            f"the scenario {name} cannot be imported by another interpreter",
-            why="runs are forked from a clean interpreter that imports the scenario by its name and file",
-            next="make it a function at the top level of a module",
-        )
-    return found
+    if found is not None:
+        return Session(found, settings, epoch_s=epoch_s, workers=workers)
+    from wavetank.campaign.nested import NestedSession  # here: it loads the simulated kernel
+
+    return nullcontext(NestedSession(scenario, settings, epoch_s))
 
 
 def _failure(record: FailureRecord, plan: Plan, *, file: Path | None = None, count: int = 1) -> Failure:
@@ -253,11 +229,11 @@ def _failure(record: FailureRecord, plan: Plan, *, file: Path | None = None, cou
     )
 
 
-def _kept(session: Session, group: Group, folder: Path) -> Failure:
+def _kept(session: Session | NestedSession, group: Group, folder: Path) -> Failure:
     verdict = group.verdict
     if verdict is None:
         record = group.result.failure
         assert record is not None, "a group without failure"
         return _failure(record, group.plan, count=group.count)
-    file = failures.write(session, verdict, folder)
+    file = failures.write(session, verdict, folder) if isinstance(session, Session) else None
     return _failure(verdict.failure, verdict.plan, file=file, count=group.count)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import tempfile
 from collections import deque
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from typing import Final
 
 import msgspec
 
-from wavetank.campaign.session import Session
+from wavetank.campaign.session import Runs
 from wavetank.errors import TraceError
 from wavetank.kernel.choices import LISTED_LIMIT
 from wavetank.plan import Plan
@@ -35,6 +36,7 @@ ROUNDS: Final = 4
 LAST_EVENTS: Final = 50
 #: So many bytes of a payload are shown where it parts.
 _BYTES_SHOWN: Final = 24
+_ADDRESS: Final = re.compile(r"\b0x[0-9a-f]{6,16}\b")
 _TEARDOWN: Final = frozenset({Kind.CLOSE, Kind.FAILURE, Kind.OUTPUT, Kind.PROCESS_EXIT, Kind.THREAD_SWITCH})
 
 
@@ -68,7 +70,7 @@ class Verdict:
         )
 
 
-def confirm(session: Session, plan: Plan, first: RunResult) -> Verdict:
+def confirm(session: Runs, plan: Plan, first: RunResult) -> Verdict:
     """Run the failing `plan`, whose result was `first`, until its verdict is clear."""
     opaque: tuple[str, ...] = ()
     before = first
@@ -84,7 +86,7 @@ def confirm(session: Session, plan: Plan, first: RunResult) -> Verdict:
     return Verdict(plan, plan, first, opaque, parted=where_parted(session, plan, plan, opaque))
 
 
-def _with_choices(session: Session, plan: Plan, result: RunResult, opaque: tuple[str, ...]) -> Verdict:
+def _with_choices(session: Runs, plan: Plan, result: RunResult, opaque: tuple[str, ...]) -> Verdict:
     """The verdict on a run that repeats by its seed: whether it does by its choices, too."""
     if plan.choices is not None:
         return Verdict(plan, plan, result, opaque)
@@ -118,7 +120,12 @@ def same(one: RunResult, other: RunResult) -> bool:
 
 
 def _error(result: RunResult) -> tuple[str, str]:
-    return (result.failure.kind, result.failure.error) if result.failure else ("", "")
+    return (result.failure.kind, without_addresses(result.failure.error)) if result.failure else ("", "")
+
+
+def without_addresses(error: str) -> str:
+    """A message in which `<Thing object at 0x7f64...>` does not tell one process from another."""
+    return _ADDRESS.sub("0x...", error)
 
 
 def _differing(one: RunResult, other: RunResult) -> set[str]:
@@ -127,7 +134,7 @@ def _differing(one: RunResult, other: RunResult) -> set[str]:
     return {key for key in ours if ours[key] != theirs[key]} if ours.keys() == theirs.keys() else set()
 
 
-def where_parted(session: Session, one: Plan, other: Plan, opaque: tuple[str, ...]) -> str:
+def where_parted(session: Runs, one: Plan, other: Plan, opaque: tuple[str, ...]) -> str:
     """The first event at which runs of the two plans part, in words."""
     with tempfile.TemporaryDirectory(prefix="wavetank-trace-") as folder:
         paths = [os.path.join(folder, name) for name in ("one", "other")]

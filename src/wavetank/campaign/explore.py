@@ -20,7 +20,7 @@ import msgspec
 
 from wavetank.campaign.confirm import Verdict, confirm
 from wavetank.campaign.plans import plan_for
-from wavetank.campaign.session import Session
+from wavetank.campaign.session import Runs
 from wavetank.errors import UsageError
 from wavetank.plan import MAX_SEED, Plan
 from wavetank.world.job import RunResult
@@ -86,7 +86,7 @@ def _silent(found: Found) -> None:
 
 
 def explore(
-    session: Session, search: Search, *, stop: Callable[[], bool] = _never, progress: Callable[[Found], None] = _silent
+    session: Runs, search: Search, *, stop: Callable[[], bool] = _never, progress: Callable[[Found], None] = _silent
 ) -> Found:
     """Search; `stop` is asked often and ends it early, `progress` is told after each run.
 
@@ -97,7 +97,7 @@ def explore(
 
 class _Campaign:
     def __init__(
-        self, session: Session, search: Search, stop: Callable[[], bool], progress: Callable[[Found], None]
+        self, session: Runs, search: Search, stop: Callable[[], bool], progress: Callable[[Found], None]
     ) -> None:
         self.session = session
         self.search = search
@@ -119,7 +119,7 @@ class _Campaign:
             over = limit is not None and time.monotonic() >= limit and self.next_seed > self.search.first_seed
             if not over:
                 self._submit()
-            if not self.session.image.running:
+            if not self.session.running:
                 break
             for finished in self.session.wait(_TURN_S):
                 self._take(finished.token, finished.result)
@@ -141,7 +141,7 @@ class _Campaign:
 
     def _submit(self) -> None:
         last = None if self.search.runs is None else self.search.first_seed + self.search.runs
-        while self.session.image.free:
+        while self.session.free:
             if self.lowest_failure is not None and not self.search.keep_going:
                 return
             if self.next_seed > MAX_SEED or (last is not None and self.next_seed >= last):
@@ -161,9 +161,9 @@ class _Campaign:
         if result.failure is not None and not self.search.keep_going:
             if self.lowest_failure is None or seed < self.lowest_failure:
                 self.lowest_failure = seed
-            for token in self.session.image.running:
+            for token in self.session.running:
                 if token > self.lowest_failure:
-                    self.session.image.abandon(token)
+                    self.session.abandon(token)
         while self.next_count in self.results and (
             self.lowest_failure is None or self.next_count <= self.lowest_failure
         ):
@@ -188,9 +188,9 @@ class _Campaign:
 
     def _drain(self) -> None:
         """Nothing may be under way when failures are confirmed."""
-        for token in self.session.image.running:
-            self.session.image.abandon(token)
-        while self.session.image.running:
+        for token in self.session.running:
+            self.session.abandon(token)
+        while self.session.running:
             self.session.wait(_TURN_S)
 
 
@@ -201,7 +201,7 @@ def cause(result: RunResult) -> tuple[str, ...]:
     return (record.kind, record.error.partition(":")[0], record.where)
 
 
-def families_without_effect(families: Sequence[str], session: Session) -> list[str]:
+def families_without_effect(families: Sequence[str], session: Runs) -> list[str]:
     """Families that were asked for and mean nothing for this target, as far as that is known without a run."""
     from wavetank.campaign.plans import applicable
 

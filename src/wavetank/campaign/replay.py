@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass
 
 from wavetank.campaign import failures, fingerprint
-from wavetank.campaign.confirm import where_parted
+from wavetank.campaign.confirm import where_parted, without_addresses
 from wavetank.campaign.session import Session
 from wavetank.errors import EnvironmentProblem, FailureFileError
 from wavetank.failure_file import FailureFile
@@ -70,7 +70,8 @@ def replay(failure: FailureFile, session: Session, *, trace_path: str = "") -> R
     """Run the failure's plan once more, and compare."""
     result = session.run(failure.plan, opaque=failure.opaque, trace_path=trace_path)
     now = result.failure
-    again = now is not None and (now.kind, now.error) == (failure.kind, failure.error)
+    error = without_addresses(failure.error)
+    again = now is not None and (now.kind, without_addresses(now.error)) == (failure.kind, error)
     if failure.kind == "nondeterminism":
         again = now is not None
     same_digest = result.digest == failure.digest

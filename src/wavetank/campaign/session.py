@@ -9,7 +9,7 @@ import os
 import time
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self
 
 from wavetank.campaign import target as targets
 from wavetank.campaign.order import ImageOrder
@@ -47,6 +47,44 @@ def today_s() -> int:
     return int(time.time()) // _DAY_S * _DAY_S
 
 
+class Runs(Protocol):
+    """What exploring and confirming need: runs of one target by plan, one or several at a time."""
+
+    @property
+    def settings(self) -> Settings:
+        """What bears on every run."""
+
+    @property
+    def epoch_s(self) -> int:
+        """Where virtual clocks start, in seconds since 1970 (UTC)."""
+
+    @property
+    def hosts(self) -> list[str]:
+        """The names of the world's hosts, as far as they are known without a run."""
+
+    @property
+    def free(self) -> int:
+        """How many more runs can be submitted now."""
+
+    @property
+    def running(self) -> list[Any]:
+        """The tokens of the runs under way."""
+
+    def run(
+        self, plan: Plan, *, trace_path: str = "", want_choices: bool = False, opaque: tuple[str, ...] = ()
+    ) -> RunResult:
+        """Carry out `plan` once; no other run may be under way."""
+
+    def submit(self, token: Any, plan: Plan) -> None:
+        """Begin a run of `plan`; `wait` returns it."""
+
+    def wait(self, timeout_s: float) -> list[Finished]:
+        """The runs that have ended, at least one unless `timeout_s` passes or none is under way."""
+
+    def abandon(self, token: Any) -> None:
+        """End a run whose result is not wanted any more; `wait` still returns it."""
+
+
 class Session:
     """A target prepared in an image, with its settings. A context manager; see `Image` for what entering raises."""
 
@@ -71,6 +109,16 @@ class Session:
     def hosts(self) -> list[str]:
         """The names of the world's hosts, as far as they are known without a run."""
         return [script.host for script in self.target.scripts]
+
+    @property
+    def free(self) -> int:
+        """How many more runs can be submitted now."""
+        return self.image.free
+
+    @property
+    def running(self) -> list[Any]:
+        """The tokens of the runs under way."""
+        return self.image.running
 
     def job(self, plan: Plan, *, trace_path: str = "", want_choices: bool = False, opaque: tuple[str, ...] = ()) -> Job:
         """The job that carries out `plan`."""
@@ -103,6 +151,10 @@ class Session:
     def wait(self, timeout_s: float) -> list[Finished]:
         """The runs that have ended; see `Image.wait`."""
         return self.image.wait(timeout_s)
+
+    def abandon(self, token: Any) -> None:
+        """End a run whose result is not wanted any more; `wait` still returns it."""
+        self.image.abandon(token)
 
     def _copied(self) -> str:
         return self.cwd if self.settings.private_cwd else ""
