@@ -537,6 +537,48 @@ def test_a_waiter_that_dies_leaves_its_turn_to_the_next() -> None:
     assert run(body) == [True]
 
 
+def test_a_waiter_that_was_woken_otherwise_still_gets_the_lock_that_is_released_before_it_runs() -> None:
+    def body():
+        import _thread
+        import threading
+        import time
+
+        lock = _thread.allocate_lock()
+        lock.acquire()
+        got = []
+        waiter = threading.Thread(target=lambda: got.append(lock.acquire()))
+        waiter.start()
+        time.sleep(0.1)
+        parked = next(thread for thread in core.K.threads if thread.ident == waiter.ident)
+        core.K.wake(parked, None)  # as the end of another process does
+        lock.release()
+        waiter.join()
+        return got, lock.locked()
+
+    assert run(body) == ([True], True)
+
+
+def test_a_waiter_whose_time_is_over_leaves_in_peace_when_the_lock_is_released_before_it_runs() -> None:
+    def body():
+        import _thread
+        import threading
+        import time
+
+        lock = _thread.allocate_lock()
+        lock.acquire()
+        got = []
+        waiter = threading.Thread(target=lambda: got.append(lock.acquire(True, 50)))
+        waiter.start()
+        time.sleep(0.1)
+        parked = next(thread for thread in core.K.threads if thread.ident == waiter.ident)
+        core.K.wake(parked, core.TIMEOUT)
+        lock.release()
+        waiter.join()
+        return got, lock.locked()
+
+    assert run(body) == ([False], False)
+
+
 # ---- what stood before
 
 
