@@ -390,6 +390,51 @@ def test_the_end_of_a_process_ends_its_pools_and_leaves_those_of_others() -> Non
     assert run(body, before=image) == [(True, 2), 7, ("raises", "RuntimeError")]
 
 
+def test_each_process_runs_its_own_finalizers_when_it_ends() -> None:
+    def image():
+        import weakref
+
+        global kept
+        kept = {1}
+        weakref.finalize(kept, print, "of the image: belongs to nobody")
+
+    def body():
+        import time
+        import weakref
+
+        from wavetank.kernel import exits, threads
+
+        class Thing:
+            pass
+
+        world = harness.World.current
+        called = []
+        mine, early, theirs = Thing(), Thing(), Thing()
+
+        def program():
+            exits.begin(core.K.process, [])
+            threads.process_threads_begin()
+            weakref.finalize(theirs, called.append, "theirs")
+            quiet = weakref.finalize(theirs, called.append, "not at exit")
+            quiet.atexit = False
+            exits.run_all()
+            core.K.process.finish(0)
+            core.K.give_up()
+
+        exits.begin(core.K.process, exits.registered())
+        finalizer = weakref.finalize(mine, called.append, "mine")
+        weakref.finalize(early, called.append, "early")
+        world.start(world.process("beta", "other", 200), program)
+        time.sleep(1)
+        called.append(finalizer.alive)
+        del early
+        exits.run_all()
+        return called, finalizer.alive
+
+    faces = ("exits", *FACES)
+    assert simulated(body, faces=faces, before=image) == (["theirs", True, "early", "mine"], False)
+
+
 def test_an_exception_while_the_end_waits_is_shown_and_ends_the_wait() -> None:
     def body():
         import sys

@@ -9,17 +9,17 @@ line. Behaviour and error texts: CPython Modules/_queuemodule.c.
 
 from __future__ import annotations
 
-import _queue
 from collections import deque
 from types import GenericAlias, ModuleType
-from typing import Any, Final, NoReturn
+from typing import Any, NoReturn
 
 from wavetank.kernel import core
 from wavetank.kernel.core import FAR, TIMEOUT, Thread
 from wavetank.kernel.locks import LOCK_COST_NS, TURN, deadline_after, forgo_turn, timeout_ns, wake_one
 from wavetank.kernel.replace import when_imported
 
-_Empty: Final = _queue.Empty
+#: `_queue.Empty`, from `install` on: the module is not imported before.
+_empty: list[type[Exception]] = []
 
 
 class _Waiting:
@@ -82,7 +82,7 @@ class SimpleQueue:
         if not self._items:
             if not block:
                 kernel.empty_poll()
-                raise _Empty
+                raise _empty[0]
             self._wait(deadline)
         return self._items.popleft()
 
@@ -113,7 +113,7 @@ class SimpleQueue:
                         return
                     waiters.appendleft(me)
                 elif value is TIMEOUT:
-                    raise _Empty
+                    raise _empty[0]
         except BaseException:
             if self._items or me in waiters:
                 forgo_turn(waiters, me)
@@ -124,9 +124,14 @@ class SimpleQueue:
 
 
 def _put_in(module: ModuleType) -> None:
-    vars(module).update(SimpleQueue=SimpleQueue, Empty=_Empty)
+    vars(module).update(SimpleQueue=SimpleQueue, Empty=_empty[0])
 
 
-def install() -> None:
-    """Replace `_queue.SimpleQueue`, also in a `_queue` that somebody imports anew."""
+def install() -> type:
+    """Replace `_queue.SimpleQueue`, also in a `_queue` that somebody imports anew. Returns the real type."""
+    import _queue
+
+    real = _queue.SimpleQueue
+    _empty.append(_queue.Empty)
     when_imported("_queue", _put_in)
+    return real

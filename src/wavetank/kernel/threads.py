@@ -14,7 +14,6 @@ Behaviour and error texts: CPython Modules/_threadmodule.c, 3.11 to 3.13; Lib/th
 
 from __future__ import annotations
 
-import _queue
 import _thread
 import operator
 import sys
@@ -26,7 +25,7 @@ from typing import Any, Final
 from greenlet import GreenletExit
 
 from wavetank.errors import KernelError
-from wavetank.kernel import core, import_lock, locks, queues
+from wavetank.kernel import core, finalizers, import_lock, locks, queues
 from wavetank.kernel import locals as thread_locals
 from wavetank.kernel.core import FAR, TIMEOUT, Thread
 from wavetank.kernel.process import Process
@@ -382,6 +381,7 @@ def process_threads_begin(process: Process | None = None) -> None:
     process.own(own, "_main_thread", own["_MainThread"]())
     process.exited.append(import_lock.release_all)
     thread_locals.inherit()
+    finalizers.begin()
 
 
 def process_threads_end(process: Process | None = None) -> None:
@@ -433,8 +433,8 @@ def install() -> None:
         if hasattr(_thread, name):
             setattr(_thread, name, value)
     thread_locals.install()
-    replaced[id(_queue.SimpleQueue)] = queues.SimpleQueue
-    queues.install()
+    finalizers.install()
+    replaced[id(queues.install())] = queues.SimpleQueue
     _replace_copies(replaced, real_types)
 
 
