@@ -67,7 +67,7 @@ def ask(request: int, reply: int) -> float:
 def _exchange(world: Any, request: int, reply: int) -> None:
     world.host("server").run(serve, request, reply)
     world.sleep(0.01)
-    print(world.host("client").run(ask, request, reply).result())  # noqa: T201
+    print(world.host("client").run(ask, request, reply).result())
 
 
 def _scenario(request: int, reply: int) -> Any:
