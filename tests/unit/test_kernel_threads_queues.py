@@ -166,6 +166,27 @@ def test_an_interrupted_getter_leaves_its_item_to_the_next() -> None:
     assert run(body) == (("raises", "KeyboardInterrupt", ()), ["item"])
 
 
+def test_a_getter_that_was_woken_otherwise_is_not_forgotten() -> None:
+    def body(value, timeout):
+        import queue
+        import threading
+        import time
+
+        q = queue.SimpleQueue()
+        got = []
+        getter = threading.Thread(target=lambda: got.append(attempt(q.get, timeout=timeout)))
+        getter.start()
+        time.sleep(0.1)
+        parked = next(thread for thread in core.K.threads if thread.ident == getter.ident)
+        core.K.wake(parked, core.TIMEOUT if value == "timeout" else None)
+        q.put("item")
+        getter.join()
+        return got, q.qsize()
+
+    assert run(body, "spurious", None) == ([("value", "item")], 0)
+    assert run(body, "timeout", 50) == ([("raises", "Empty", ())], 1)
+
+
 def test_a_bounded_queue_holds_its_producer_back() -> None:
     def body():
         import queue

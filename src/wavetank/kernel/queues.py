@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from wavetank.kernel import core
 from wavetank.kernel.core import FAR, TIMEOUT, Thread
-from wavetank.kernel.locks import LOCK_COST_NS, TURN, deadline_after, forgo_turn, timeout_ns, wake_one
+from wavetank.kernel.locks import LOCK_COST_NS, deadline_after, forgo_turn, timeout_ns, wake_one
 from wavetank.kernel.replace import when_imported
 
 #: `_queue.Empty`, from `install` on: the module is not imported before.
@@ -107,13 +107,17 @@ class SimpleQueue:
         reason = _Waiting(self)
         try:
             while True:
-                value = kernel.park(reason, deadline)
-                if value is TURN:
-                    if self._items:
-                        return
+                in_time = kernel.park(reason, deadline) is not TIMEOUT
+                # `put` takes a waiter off the queue even if it has been woken otherwise and has not yet run.
+                queued = me in waiters
+                if self._items or not in_time:
+                    if queued:
+                        waiters.remove(me)
+                    if not in_time:
+                        raise _empty[0]
+                    return
+                if not queued:
                     waiters.appendleft(me)
-                elif value is TIMEOUT:
-                    raise _empty[0]
         except BaseException:
             if self._items or me in waiters:
                 forgo_turn(waiters, me)
