@@ -234,3 +234,51 @@ def test_what_lies_beside_the_script_does_not_change_the_run(tmp_path: Path) -> 
         digests.append((result.digest, result.events))
         (tmp_path / "left-behind.txt").write_text("by an editor")
     assert digests[0] == digests[1]
+
+
+def test_a_subprocess_that_is_allowed_runs_for_real_and_talks_to_the_program(tmp_path: Path) -> None:
+    text = """
+import asyncio, subprocess
+print(subprocess.run(["sh", "-c", "exit 4"]).returncode)
+print(subprocess.run(["tr", "a-z", "A-Z"], input=b"x" * 200_000 + b"end", capture_output=True).stdout[-5:])
+print(subprocess.run(["sh", "-c", "echo out; echo err >&2"], stdout=-1, stderr=subprocess.STDOUT).stdout)
+try:
+    subprocess.run(["/nonexistent"])
+except FileNotFoundError as error:
+    print(error)
+try:
+    subprocess.run(["sleep", "5"], timeout=0.05)
+except subprocess.TimeoutExpired:
+    print("killed")
+async def main():
+    process = await asyncio.create_subprocess_exec("cat", stdin=-1, stdout=-1)
+    print(await process.communicate(b"async"))
+asyncio.run(main())
+"""
+    result = run_script(tmp_path, text, allow=("subprocess.Popen",), environment={"PATH": "/usr/bin:/bin"})
+    assert result.failure is None, result.failure
+    assert stdout_of(result, "main/script").splitlines() == [
+        "4",
+        "b'XXEND'",
+        "b'out\\nerr\\n'",
+        "[Errno 2] No such file or directory: '/nonexistent'",
+        "killed",
+        "(b'async', None)",
+    ]
+
+
+def test_a_fork_that_is_allowed_reports_to_nobody(tmp_path: Path) -> None:
+    text = """
+import os, sys
+pid = os.fork()
+if pid == 0:
+    sys.exit(3)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+    result = run_script(tmp_path, text, allow=("os.fork",))
+    assert (result.failure, stdout_of(result, "main/script")) == (None, "3\n")
+
+
+def test_a_name_that_allows_nothing_is_noted(tmp_path: Path) -> None:
+    result = run_script(tmp_path, "", allow=("os.frk", "gevent"))
+    assert result.notes == ["--allow os.frk: nothing is refused by this name. Did you mean 'os.fork'?"]

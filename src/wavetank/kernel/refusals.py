@@ -14,13 +14,14 @@ import os
 import posix
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from importlib.machinery import ModuleSpec
 from io import BytesIO
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
 from wavetank.errors import NotSimulatedImport, NotSimulatedOSError
-from wavetank.kernel import core
+from wavetank.kernel import core, outside
 from wavetank.kernel.replace import when_imported
 
 # Importing `importlib.abc` for real would draw in `tempfile` and `random` (3.11, 3.12) before they may be there.
@@ -64,6 +65,12 @@ MODULES: Final = {
     "rloop": _C_LOOP,
 }
 
+# The real calls; this module is imported before anything is replaced.
+_leave = os._exit
+_fork = os.fork
+#: In a process that was forked off a world with `--allow os.fork`: how to leave it. Empty in the world itself.
+copies: list[Callable[[int], object]] = []
+
 _allowed: set[str] = set()
 #: What was refused in this run, for the report: a library may have swallowed the error.
 refused: dict[str, int] = {}
@@ -97,6 +104,15 @@ class _Refusal:
         self.name = name
         self.reason = reason
         self.real = real
+
+    def fork(self) -> int:
+        """`os.fork`. The copy of the world in the new process ends when its program does, and reports to nobody."""
+        pid = self.call()
+        assert isinstance(pid, int)
+        if pid == 0:
+            os._exit = posix._exit = _leave
+            copies.append(_leave)
+        return pid
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """Refuse, or let through what is allowed."""
@@ -207,7 +223,9 @@ def install() -> None:
         for module in (os, posix):
             if hasattr(module, name):
                 setattr(module, name, _Refusal(f"os.{name}", reason, getattr(module, name)).call)
-    _posixsubprocess.fork_exec = _Refusal(SUBPROCESS, _PROCESS, _posixsubprocess.fork_exec).call
+    os.fork = posix.fork = _Refusal("os.fork", _PROCESS, _fork).fork
+    started = partial(outside.fork_exec, _posixsubprocess.fork_exec)
+    _posixsubprocess.fork_exec = _Refusal(SUBPROCESS, _PROCESS, started).call
     when_imported("subprocess", _one_way_to_start)
     when_imported("ctypes.util", _answer_ctypes)
     when_imported("platform", _answer_platform)

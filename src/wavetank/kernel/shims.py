@@ -41,6 +41,7 @@ FACES: Final = (
     "buffered",
     "entropy",
     "signals",
+    "outside",
     "identity",
     "readiness",
     "socket",

@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from wavetank.errors import ProgramKilled
-from wavetank.kernel import core, exits, threads
+from wavetank.kernel import core, exits, refusals, threads
 from wavetank.kernel.core import Thread
 from wavetank.kernel.process import Process
 from wavetank.trace.schema import Kind
@@ -96,6 +96,8 @@ class Program:
         except BaseException as error:
             status = self._ended_by(error)
         status = self._leave(status)
+        for leave in refusals.copies:
+            leave(status)
         self.status = status
         process.finish(status)
 
@@ -116,12 +118,17 @@ class Program:
 
     def _leave(self, status: int) -> int:
         """Everything that CPython does between the end of `__main__` and the end of the process."""
-        for step in (threads.process_threads_end, exits.run_all, _collect, self._flush):
+        for step in (threads.process_threads_end, self._call_back, _collect, self._flush):
             try:
                 step()
             except BaseException as error:
                 _show(error)
         return status
+
+    def _call_back(self) -> None:
+        if len(self.universe.programs) > 1:
+            exits.leave_others_alone()
+        exits.run_all()
 
     def _flush(self) -> None:
         assert self.streams is not None

@@ -17,11 +17,12 @@ from typing import Any, Final
 from wavetank import frameworks
 from wavetank.errors import NothingToRun, UsageError, did_you_mean
 from wavetank.frameworks import reports
-from wavetank.kernel import core, entropy, exits, guard, names, refusals, threads
+from wavetank.kernel import core, descriptors, entropy, exits, guard, names, refusals, threads
 from wavetank.kernel.core import Kernel
 from wavetank.kernel.process import Process
 from wavetank.kernel.recorder import Recorder
 from wavetank.kernel.stack import Stack
+from wavetank.kernel.unix import files
 from wavetank.network.fabric import Fabric, Node
 from wavetank.trace.schema import Kind
 from wavetank.world import hang, identity, mailbox, script, sources
@@ -109,17 +110,29 @@ def execute(job: Job, scenario: Scenario | None = None) -> RunResult:
     director = _populate(universe, job, scenario)
     for fault in job.plan.faults:
         universe.inject(fault)
-    for text in guard.install(job.allow):
+    for text in (*guard.install(job.allow), *_nothing_allowed(job.allow)):
         oracles.note(text)
     watchdog = Watchdog(kernel, oracles, job.real_limit_s)
+    descriptors.protect()
     watchdog.start()
     reason = kernel.run()
     watchdog.stop()
+    files.clear()
     _judge(universe, director, reason, job)
     _kept.append((kernel, universe, director))
     if director is not None and director.refused is not None:
         raise director.refused
     return _compose(universe, director, job)
+
+
+def _nothing_allowed(names: tuple[str, ...]) -> list[str]:
+    """Words about names after `--allow` that allow nothing."""
+    known = {*refusals.names(), *guard.names()}
+    return [
+        f"--allow {name}: nothing is refused by this name.{did_you_mean(name, known)}"
+        for name in names
+        if name not in known
+    ]
 
 
 def _new_kernel(job: Job) -> Kernel:
