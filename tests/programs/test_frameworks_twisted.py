@@ -406,6 +406,45 @@ def test_unix_sockets(worlds: Worlds) -> None:
     passed(worlds.run("unix_sockets"))
 
 
+# ---- no more descriptors
+
+
+@defer.inlineCallbacks
+def serves_with_few_descriptors(reactor: Any) -> Any:
+    from wavetank.kernel import core
+
+    yield endpoints.TCP4ServerEndpoint(reactor, 7000).listen(protocol.Factory.forProtocol(Lines))
+    yield task.deferLater(reactor, 0)
+    process = core.K.process
+    process.open_files = len(process.fds) + 1  # for one connection
+    yield task.deferLater(reactor, 10)
+    return len(process.fds) == process.open_files
+
+
+def counts_what_is_open(reactor: Any, host: str) -> Any:
+    lost = []
+
+    class Watch(protocol.Protocol):
+        def connectionLost(self, reason: Any = protocol.connectionDone) -> None:
+            lost.append(reason)
+
+    endpoint = endpoints.HostnameEndpoint(reactor, host, 7000)
+    for _ in range(3):
+        endpoints.connectProtocol(endpoint, Watch())
+    return task.deferLater(reactor, 5, lambda: len(lost))
+
+
+def no_descriptors(world: World) -> None:
+    server = world.host("server").run(serves_with_few_descriptors, runner="twisted")
+    world.sleep(1)
+    assert world.host("client").run(counts_what_is_open, "server", runner="twisted").result(20) == 2
+    server.result(20)
+
+
+def test_the_descriptor_in_reserve_refuses_what_is_too_much(worlds: Worlds) -> None:
+    passed(worlds.run("no_descriptors"))
+
+
 # ---- services
 
 

@@ -243,6 +243,7 @@ def install() -> None:
     replace.when_imported("twisted.internet", _meet_package)
     replace.when_imported("twisted.internet.main", _meet_main)
     replace.when_imported("twisted.internet.task", _meet_task)
+    replace.when_imported("twisted.internet.tcp", _meet_tcp)
     replace.when_imported("twisted.python.threadable", _meet_threadable)
     replace.when_imported("twisted.names.client", _meet_names)
     replace.when_imported("treq._utils", _meet_treq)
@@ -271,6 +272,15 @@ def _meet_main(module: ModuleType) -> None:
 def _meet_task(module: ModuleType) -> None:
     # Its tasks run under the reactor of the first that was started.
     state.own([(module.__dict__, "_theCooperator")], lambda: (module.Cooperator(),))
+
+
+def _meet_tcp(module: ModuleType) -> None:
+    import socket
+
+    # The descriptor to give up when there are no more: `open("/dev/null")` takes none of the simulated process's.
+    reservation = getattr(module, "_FileDescriptorReservation", None)
+    if reservation is not None:
+        state.own([(module.__dict__, "_reservedFD")], lambda: (reservation(lambda: socket.socket(socket.AF_UNIX)),))
 
 
 def _meet_threadable(module: ModuleType) -> None:

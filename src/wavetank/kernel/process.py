@@ -70,10 +70,14 @@ class Process:
 
     # ---- descriptors
 
+    def need_room(self, count: int = 1) -> None:
+        """EMFILE unless so many more descriptors can be given."""
+        if len(self.fds) + count > self.open_files:
+            raise error(errno.EMFILE)
+
     def install(self, file: File, at_least: int = 0) -> int:
         """Give `file` the lowest free descriptor (not below FIRST_FD + at_least); EMFILE when there are too many."""
-        if len(self.fds) >= self.open_files:
-            raise error(errno.EMFILE)
+        self.need_room()
         if at_least:
             offset = at_least
             while FIRST_FD + offset in self.fds:

@@ -440,14 +440,16 @@ class socket:
         """The descriptor of a new connection and its peer's address."""
         file = self._start()
         deadline = self._deadline(file)
+        process = core.K.process
         while True:
+            process.need_room()  # before a connection is taken: without one it stays (net/socket.c, __sys_accept4_file)
             got = file.accept()
             if got is not None:
                 break
             self._wait(file, READABLE, deadline, "accept()", exclusive=True)
         new, address = got
         core.K.streak = 0
-        return core.K.process.install(new), address
+        return process.install(new), address
 
     def connect(self, address: Any, /) -> None:
         """Connect; waits as the timeout says."""
@@ -534,6 +536,7 @@ def socketpair(family: int = AF_UNIX, type: int = SOCK_STREAM, proto: int = 0) -
     kernel.tick()
     if family != AF_UNIX:
         raise error(errno.EOPNOTSUPP if family in (AF_INET, AF_INET6) else errno.EAFNOSUPPORT)
+    kernel.process.need_room(2)
     one, two = unix_pair(kernel.process.stack, type & _TYPE_MASK)
     made = []
     for file in (one, two):
