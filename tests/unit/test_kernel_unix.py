@@ -728,23 +728,99 @@ def test_the_order_of_errors_without_a_peer() -> None:
     as_on_linux(body)
 
 
-def test_files_of_sockets_are_removed_when_asked(tmp_path: Path) -> None:
+def test_the_file_of_a_socket(tmp_path: Path) -> None:
+    def body(folder):
+        import os
+        import pathlib
+        import shutil
+        import socket
+        import stat
+        import tempfile
+
+        from tests.support.twins import Log
+
+        place = tempfile.mkdtemp(dir=folder)
+        os.chdir(place)
+        log = Log()
+        kept = []
+
+        def bind(path):
+            kept.append(socket.socket(socket.AF_UNIX))
+            kept[-1].bind(path)
+            kept[-1].listen()
+            return kept[-1].getsockname()
+
+        def connect(path):
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(path)
+                return client.getpeername()
+
+        def kind(path, look=os.stat):
+            found = look(path)
+            same = (found.st_uid, found.st_gid) == (os.getuid(), os.getgid())
+            return (
+                stat.filemode(found.st_mode),
+                found.st_nlink,
+                found.st_size,
+                same,
+                found.st_dev == os.stat(".").st_dev,
+            )
+
+        os.mkdir("sub")
+        log.note("bind", bind, "sub/here")
+        for path in ("sub/here", "./sub/../sub/here", f"{place}/sub/here", b"sub/here", pathlib.Path("sub/here")):
+            log.note("seen", kind, path)
+        log.note("lstat", kind, "sub/here", os.lstat)
+        log.note("connect", lambda: connect(f"{place}/sub/../sub/here") == f"{place}/sub/here" or connect("sub/here"))
+        log.note("exists", lambda: [os.path.exists(path) for path in ("sub/here", "sub/there", "here", "sub/here/")])
+        log.note(
+            "is", lambda: (pathlib.Path("sub/here").is_socket(), os.path.isfile("sub/here"), os.path.islink("sub/here"))
+        )
+        log.note("listed", lambda: (os.listdir("sub"), os.listdir(b"sub"), os.listdir()))
+        log.note("mode", lambda: (os.chmod("sub/here", 0o600), kind("sub/here")))
+        log.note("access", lambda: [os.access("sub/here", mode) for mode in (os.F_OK, os.R_OK, os.X_OK)])
+        log.note("open", open, "sub/here")
+        log.note("open to write", open, "sub/here", "w")
+        log.note("make", open, "sub/here", "x")
+        log.note("os.open", os.open, "sub/here", os.O_RDONLY)
+        log.note("owner", os.chown, "sub/here", -1, -1)
+        log.note("rename", lambda: (os.rename("sub/here", "there"), os.listdir("sub"), connect("there")))
+        log.note("link", lambda: (os.link("there", "again"), kind("again"), connect("again")))
+        log.note("link on it", os.link, "there", "again")
+        log.note("symbolic", lambda: (os.symlink("there", "symbolic"), kind("symbolic"), connect("symbolic")))
+        log.note(
+            "symbolic", lambda: (kind("symbolic", os.lstat)[0][0], os.path.realpath("symbolic") == f"{place}/there")
+        )
+        log.note("on the symbolic", bind, "symbolic")
+        open("file", "w").close()
+        log.note("onto a file", lambda: (os.replace("again", "file"), kind("file"), os.path.exists("again")))
+        open("plain", "w").close()
+        log.note("under a file", lambda: (os.replace("plain", "file"), os.path.isfile("file"), connect("there")))
+        log.note("missing", os.rename, "missing", "there")
+        log.note("to nowhere", os.rename, "there", "missing/there")
+        log.note("unlink", lambda: (os.unlink("there"), os.path.exists("there"), os.path.lexists("symbolic")))
+        log.note("twice", os.unlink, "there")
+        log.note("nobody", connect, "symbolic")
+        log.note("folder renamed", lambda: (bind("sub/x"), os.rename("sub", "other"), connect("other/x")))
+        log.note("bind again", lambda: (pathlib.Path("other/x").unlink(), bind("other/x"), connect("other/x")))
+        log.note("removed with the folder", lambda: (shutil.rmtree("other"), os.mkdir("other"), bind("other/x")))
+        log.note("remove", lambda: (os.remove("other/x"), os.rmdir("other"), os.path.exists("other")))
+        return log
+
+    as_on_linux(body, str(tmp_path))
+
+
+def test_nothing_is_left_on_the_disk(tmp_path: Path) -> None:
     def body(folder):
         import os
         import socket
 
-        from wavetank.kernel.unix import names
+        socket.socket(socket.AF_UNIX).bind(f"{folder}/socket")
+        return os.listdir(folder)
 
-        os.chdir(folder)
-        for name in ("one", "two", "three"):
-            socket.socket(socket.AF_UNIX).bind(name)
-        os.unlink("two")
-        open("two", "w").close()
-        os.rename("three", "moved")
-        names.remove_files()
-        return sorted(os.listdir("."))
-
-    assert simulated(body, str(tmp_path), faces=FACES) == ["moved", "two"]
+    for _ in range(2):
+        assert simulated(body, str(tmp_path), faces=FACES) == ["socket"]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_hosts_do_not_share_names() -> None:

@@ -104,9 +104,8 @@ class Stack:
         #: Established and half-open connections by (local ip, local port, remote ip, remote port).
         self.connections: dict[tuple[str, int, str, int], Any] = {}
         self.listeners: dict[int, list[Any]] = {}
-        #: UNIX sockets: abstract names, and files by (device, inode).
+        #: UNIX sockets by type and abstract name.
         self.abstract: dict[bytes, Any] = {}
-        self.unix_files: dict[tuple[int, int], Any] = {}
         self.processes: list[Process] = []
         self.clock: HostClock | None = None  # None: the host's wall clock is exact
         self.counters: dict[str, int] = {}
@@ -155,7 +154,7 @@ class Stack:
                 vanish()
         self.tcp = Ports()
         self.udp = Ports()
-        for table in (self.connections, self.listeners, self.abstract, self.unix_files):
+        for table in (self.connections, self.listeners, self.abstract):
             table.clear()
         self.processes.clear()
 

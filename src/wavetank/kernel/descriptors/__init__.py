@@ -2,7 +2,7 @@
 
 In `table`: what a number means, and waiting; in `calls` the calls of `os` that work; in `refused` those that Linux
 itself refuses there, and those that are not simulated; in `transfer` sendfile and splice; in `control` fcntl, ioctl and
-limits; in `files` `open` and `FileIO`.
+limits; in `files` `open` and `FileIO`; in `paths` calls that take a path, as far as it means a UNIX socket.
 
 Simulated descriptors lie above every real one, so a call on a real one costs one comparison of integers more. The
 standard streams 0, 1 and 2 are simulated too. What is opened on the real disk keeps its real descriptor: the two kinds
@@ -12,7 +12,7 @@ closed standard stream's number is not given out again.
 
 from __future__ import annotations
 
-from wavetank.kernel.descriptors import calls, control, files, refused
+from wavetank.kernel.descriptors import calls, control, files, paths, refused
 from wavetank.kernel.descriptors.table import protect
 
 __all__ = ["install", "protect"]
@@ -23,5 +23,6 @@ def install() -> None:
     protect()
     calls.install()
     refused.install()
+    paths.install()
     control.install()
     files.install()

@@ -11,7 +11,7 @@ import math
 import os
 import posix
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from wavetank.errors import NotSimulatedOSError
@@ -21,7 +21,7 @@ from wavetank.kernel.descriptors import transfer
 from wavetank.kernel.descriptors.table import (
     RealFile,
     is_protected,
-    is_simulated,
+    join_sets,
     open_real,
     read,
     real,
@@ -228,13 +228,6 @@ class Calls:
         found: os.stat_result = real.fstat(target) if isinstance(target, int) else status(target)
         return found
 
-    def stat(self, path: Any, **options: Any) -> os.stat_result:
-        """`stat` of a path, or `fstat` of a descriptor."""
-        if is_simulated(path):
-            return self.fstat(path)
-        found: os.stat_result = real.stat(path, **options)
-        return found
-
     def isatty(self, fd: int, /) -> bool:
         """Never for a simulated one."""
         try:
@@ -357,16 +350,8 @@ def _seconds(pair: tuple[int, int]) -> tuple[float, float]:
     return pair[0] / 1e9, pair[1] / 1e9
 
 
-def join_sets(name: str, new: Callable[..., Any]) -> None:
-    """`os.supports_fd` and its kin name functions: what the real one can do, the new one can."""
-    for known in (os.supports_fd, os.supports_dir_fd, os.supports_follow_symlinks, os.supports_effective_ids):
-        if getattr(real, name) in known:
-            known.add(new)
-
-
 def install() -> None:
     """Replace the calls in `os` and in `posix`."""
     face = Calls()
     replace_calls(face, os, posix)
-    for name in ("stat", "fpathconf"):
-        join_sets(name, getattr(face, name))
+    join_sets("fpathconf", face.fpathconf)

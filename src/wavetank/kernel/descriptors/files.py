@@ -21,6 +21,7 @@ from wavetank.kernel.buffered import buffer_over
 from wavetank.kernel.descriptors import table
 from wavetank.kernel.descriptors.table import BLOCK, is_simulated
 from wavetank.kernel.file import File, error
+from wavetank.kernel.unix import files as socket_files
 
 _real_open: Final = _io.open
 _RealFileIO: Final[Any] = _io.FileIO
@@ -270,7 +271,10 @@ class Open:
         opener: Any = None,
     ) -> Any:
         """`open` of a path, a real or a simulated descriptor."""
-        if not isinstance(file, int) or not is_simulated(file):
+        if not is_simulated(file):
+            if socket_files.look(file) is not None:
+                number = errno.EEXIST if "x" in mode else errno.ENXIO
+                raise OSError(number, os.strerror(number), file)
             return _real_open(file, mode, buffering, encoding, errors, newline, closefd, opener)
         _check(mode, encoding, errors, newline)
         raw_mode = "".join(letter for letter in mode if letter not in "tb")

@@ -16,8 +16,7 @@ from typing import Any, Final
 
 from wavetank.errors import NotSimulatedOSError
 from wavetank.kernel import core
-from wavetank.kernel.descriptors.calls import join_sets
-from wavetank.kernel.descriptors.table import access_mode, is_simulated, resolve
+from wavetank.kernel.descriptors.table import access_mode, is_simulated, join_sets, resolve
 from wavetank.kernel.endpoint import Endpoint
 from wavetank.kernel.file import File, error
 from wavetank.kernel.replace import when_imported
@@ -34,7 +33,6 @@ _LINUX: Final[dict[str, tuple[int, int]]] = {
     "truncate": (errno.EINVAL, errno.EINVAL),
     "fchdir": (errno.ENOTDIR, errno.ENOTDIR),
     "chdir": (errno.ENOTDIR, errno.ENOTDIR),
-    "listdir": (errno.ENOTDIR, errno.ENOTDIR),
     "scandir": (errno.ENOTDIR, errno.ENOTDIR),
     "ttyname": (errno.ENOTTY, errno.ENOTTY),
     "tcgetpgrp": (errno.ENOTTY, errno.ENOTTY),
@@ -44,16 +42,14 @@ _LINUX: Final[dict[str, tuple[int, int]]] = {
     "copy_file_range": (errno.EINVAL, errno.EINVAL),
 }
 #: Calls whose errors name the descriptor, as they would name a path.
-_NAMES_IT: Final = ("chdir", "listdir", "scandir")
+_NAMES_IT: Final = ("chdir", "scandir")
 #: Linux serves these; the simulator does not.
 _NOT_SIMULATED: Final = (
-    "fchmod", "fchown", "fstatvfs", "lockf", "chmod", "chown", "utime", "statvfs", "pathconf", "getxattr", "setxattr",
-    "listxattr", "removexattr",
+    "fchmod", "fchown", "fstatvfs", "lockf", "statvfs", "pathconf", "getxattr", "setxattr", "listxattr", "removexattr",
 )  # fmt: skip
 #: Calls that take a path as well, under this name.
 _PATHS: Final = frozenset({
-    "truncate", "chdir", "listdir", "scandir", "chmod", "chown", "utime", "statvfs", "pathconf", "getxattr", "setxattr",
-    "listxattr", "removexattr",
+    "truncate", "chdir", "scandir", "statvfs", "pathconf", "getxattr", "setxattr", "listxattr", "removexattr",
 })  # fmt: skip
 _TERMINAL: Final = (
     "tcgetattr", "tcsetattr", "tcsendbreak", "tcdrain", "tcflush", "tcflow", "tcgetwinsize", "tcsetwinsize",

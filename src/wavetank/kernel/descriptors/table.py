@@ -11,6 +11,7 @@ import operator
 import os
 import posix
 import stat
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, Final, TypeAlias
 
@@ -217,3 +218,10 @@ def inode(file: File) -> int:
         counters = core.K.process.stack.counters
         file.inode = counters["inode"] = counters.get("inode", 0) + 1
     return file.inode
+
+
+def join_sets(name: str, new: Callable[..., Any]) -> None:
+    """`os.supports_fd` and its kin name functions: what the real one can do, the new one can."""
+    for known in (os.supports_fd, os.supports_dir_fd, os.supports_follow_symlinks, os.supports_effective_ids):
+        if getattr(real, name) in known:
+            known.add(new)

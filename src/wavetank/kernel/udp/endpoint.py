@@ -350,6 +350,10 @@ class Udp(Endpoint):
         self.queue.packets.clear()
         self.state = CLOSE
 
+    def vanish(self) -> None:
+        """The host has lost power: it is no member of any group now."""
+        groups.leave_all(self)
+
     def describe(self) -> str:
         """Between which addresses."""
         peer = f" -> {self.remote_ip}:{self.remote_port}" if self.state is ESTABLISHED else ""

@@ -29,6 +29,7 @@ from wavetank.kernel.file import ERR, HUP, RDHUP, READABLE, WRBAND, WRITABLE, er
 from wavetank.kernel.pipe import EVERYTHING
 from wavetank.kernel.tcp.state import CLOSE, ESTABLISHED, LISTEN, State
 from wavetank.kernel.unix import buffers, datagram, names, rights, stream
+from wavetank.kernel.unix.files import SocketFile
 from wavetank.kernel.unix.parcel import Parcel
 from wavetank.trace.schema import Kind
 
@@ -48,8 +49,8 @@ class Unix(Endpoint):
     """A UNIX socket in any state."""
 
     __slots__ = (
-        "accepted", "backlog", "charged", "embryos", "inode_key", "knockers", "knocking_at", "label", "name",
-        "own_credentials", "payload", "peer", "peer_credentials", "queue", "send_buffer", "shut", "starved", "state",
+        "accepted", "backlog", "charged", "embryos", "knockers", "knocking_at", "label", "name", "own_credentials",
+        "payload", "peer", "peer_credentials", "queue", "send_buffer", "shut", "socket_file", "starved", "state",
     )  # fmt: skip
 
     def __init__(self, stack: Stack, type_: int) -> None:
@@ -57,7 +58,7 @@ class Unix(Endpoint):
         self.state: State = CLOSE
         self.shut = 0  # RCV_SHUTDOWN, SEND_SHUTDOWN
         self.name = b""
-        self.inode_key: tuple[int, int] | None = None
+        self.socket_file: SocketFile | None = None
         self.peer: Unix | None = None  # kept when it is closed, as getpeername(2) still names it
         self.peer_credentials = rights.NOBODY
         self.own_credentials = rights.NOBODY
@@ -353,6 +354,11 @@ class Unix(Endpoint):
                 peer.starved.remove(self)
         self.throw_away_queue()
         self._turn_away()
+
+    def vanish(self) -> None:
+        """The host has lost power: the file stays, and nobody listens there."""
+        if self.socket_file is not None:
+            self.socket_file.socket = None
 
     def _turn_away(self) -> None:
         """Those who are in the backlog, and those who wait for it."""

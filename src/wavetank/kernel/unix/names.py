@@ -1,20 +1,20 @@
 """The names of UNIX sockets: files, abstract names, none at all; who is bound to which.
 
 Owns the forms of an address (Python's, and the bytes that Linux compares) and a host's tables of bound names. Inside
-the kernel a name is bytes: b"" for a socket without one, a leading NUL for an abstract one, else a path. A path is a
-real inode (mknod(2)), made and found on the real disk; it stays when the socket is closed, as on Linux. Behaviour:
-net/unix/af_unix.c (`unix_bind_bsd`, `unix_bind_abstract`, `unix_autobind`, `unix_find_other`); the forms and their
-errors: CPython Modules/socketmodule.c (`getsockaddrarg`, `makesockaddr`).
+the kernel a name is bytes: b"" for a socket without one, a leading NUL for an abstract one, else a path (see `files`).
+A file stays when its socket is closed, as on Linux. Behaviour: net/unix/af_unix.c (`unix_bind_bsd`,
+`unix_bind_abstract`, `unix_autobind`, `unix_find_other`); the forms and their errors: CPython Modules/socketmodule.c
+(`getsockaddrarg`, `makesockaddr`).
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import stat
 from typing import TYPE_CHECKING, Any, Final
 
 from wavetank.kernel.file import error
+from wavetank.kernel.unix import files
 
 if TYPE_CHECKING:
     from wavetank.kernel.stack import Stack
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 PATH_MOST: Final = 108
 #: Abstract names that Linux gives on its own: five hexadecimal digits.
 _AUTOMATIC: Final = 0xFFFFF
-#: Device and inode of each socket file that this interpreter has made, by its path; see `remove_files`.
-_made: dict[bytes, tuple[int, int]] = {}
 
 
 def parse(address: Any) -> bytes:
@@ -92,31 +90,22 @@ def _take_abstract(socket: Unix, name: bytes) -> None:
 
 def _bind_file(socket: Unix, path: bytes) -> None:
     """The file comes first, so a name that exists is reported before a socket that is bound already."""
-    try:
-        os.mknod(path, stat.S_IFSOCK | 0o777)
-    except FileExistsError:
-        raise error(errno.EADDRINUSE) from None
-    except OSError as problem:
-        raise error(problem.errno or errno.EINVAL) from None
+    file = files.make(path, socket)
     if socket.name:
-        os.unlink(path)
+        files.remove(path)
         raise error(errno.EINVAL)
-    found = os.stat(path)
     socket.name = path
-    socket.inode_key = (found.st_dev, found.st_ino)
-    socket.stack.unix_files[socket.inode_key] = socket
-    _made[os.path.abspath(path)] = socket.inode_key
+    socket.socket_file = file
 
 
 def leave(socket: Unix) -> None:
-    """The socket is closed: nobody finds it by its name any more."""
-    stack = socket.stack
-    if socket.inode_key is not None:
-        # An inode number is used again once its file is gone, so the entry may be another socket's by now.
-        if stack.unix_files.get(socket.inode_key) is socket:
-            del stack.unix_files[socket.inode_key]
-    elif socket.name and stack.abstract.get(_key(socket.type, socket.name)) is socket:
-        del stack.abstract[_key(socket.type, socket.name)]
+    """The socket is closed: nobody finds it by its name any more. A file stays."""
+    if socket.socket_file is not None:
+        socket.socket_file.socket = None
+    elif socket.name:
+        key = _key(socket.type, socket.name)
+        if socket.stack.abstract.get(key) is socket:
+            del socket.stack.abstract[key]
 
 
 def find(stack: Stack, name: bytes, type_: int) -> Unix:
@@ -128,14 +117,19 @@ def find(stack: Stack, name: bytes, type_: int) -> Unix:
         if found is None:
             raise error(errno.ECONNREFUSED)
         return _checked(found)
-    try:
-        status = os.stat(name)
-    except OSError as problem:
-        raise error(problem.errno or errno.ENOENT) from None
-    if not os.access(name, os.W_OK):
+    file = files.look_behind_links(name)
+    if file is None:
+        try:
+            os.stat(name)
+        except OSError as problem:
+            raise error(problem.errno or errno.ENOENT) from None
+        if not os.access(name, os.W_OK):
+            raise error(errno.EACCES)
+        raise error(errno.ECONNREFUSED)
+    if not file.allows(os.W_OK):
         raise error(errno.EACCES)
-    found = stack.unix_files.get((status.st_dev, status.st_ino)) if stat.S_ISSOCK(status.st_mode) else None
-    if found is None:
+    found = file.socket
+    if found is None or found.stack is not stack:
         raise error(errno.ECONNREFUSED)
     if found.type != type_:
         raise error(errno.EPROTOTYPE)
@@ -145,18 +139,3 @@ def find(stack: Stack, name: bytes, type_: int) -> Unix:
 def _checked(found: Unix) -> Unix:
     assert not found.closed, f"{found.describe()} is closed and still has its name"
     return found
-
-
-def remove_files() -> None:
-    """Delete the socket files that this interpreter has made and that are still there. For the end of a world.
-
-    Inside a world such files stay, as on Linux; but the next run must not find those of this one.
-    """
-    for path, key in _made.items():
-        try:
-            found = os.lstat(path)
-            if (found.st_dev, found.st_ino) == key and stat.S_ISSOCK(found.st_mode):
-                os.unlink(path)
-        except OSError:
-            continue
-    _made.clear()

@@ -1,0 +1,163 @@
+"""The calls of `os` that take a path and mean a UNIX socket's file, or a simulated descriptor.
+
+Owns what a program sees of the socket files of its world (`kernel.unix.files`), which are not on the disk: looking at
+them, listing, renaming and removing them. Every other path goes to the real call; while the world has no socket file,
+that costs one look at an empty table. `os.scandir`, and `glob` and `shutil` which use it, do not see these files; a
+folder with nothing else in it can be removed, and they go with it. Behaviour: path_resolution(7), unix(7).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import posix
+import stat
+from typing import Any, Final
+
+from wavetank.errors import NotSimulatedOSError
+from wavetank.kernel import core
+from wavetank.kernel.descriptors.table import is_simulated, join_sets, real, status
+from wavetank.kernel.file import File
+from wavetank.kernel.replace import public_calls, replace_calls
+from wavetank.kernel.unix import files
+
+_FOLLOWING: Final = "follow_symlinks"
+
+
+def _look(path: Any, options: dict[str, Any]) -> files.SocketFile | None:
+    """The socket file at a path. Paths that start at a descriptor (`dir_fd`) are the real system's alone."""
+    return None if options.get("dir_fd") is not None else files.look(path)
+
+
+def _refuse(call: str, file: File) -> OSError:
+    return NotSimulatedOSError(f"os.{call}", f"the file is simulated ({file.describe()})")
+
+
+class Paths:
+    """One method for each call; each has the name and the arguments of the one in `os`."""
+
+    def stat(self, path: Any, **options: Any) -> os.stat_result:
+        """Of a path or a descriptor."""
+        if is_simulated(path):
+            return status(core.K.fds[path])
+        found = _look(path, options)
+        if found is not None:
+            return found.status()
+        try:
+            answer: os.stat_result = real.stat(path, **options)
+        except FileNotFoundError:
+            found = files.look_behind_links(path) if options.get(_FOLLOWING, True) else None
+            if found is None:
+                raise
+            return found.status()
+        return answer
+
+    def lstat(self, path: Any, **options: Any) -> os.stat_result:
+        """Of a path, links not followed."""
+        found = _look(path, options)
+        answer: os.stat_result = real.lstat(path, **options) if found is None else found.status()
+        return answer
+
+    def open(self, path: Any, flags: int, mode: int = 0o777, **options: Any) -> int:
+        """A descriptor of a real file; a socket's cannot be opened."""
+        if _look(path, options) is not None:
+            number = errno.EEXIST if flags & os.O_CREAT and flags & os.O_EXCL else errno.ENXIO
+            raise OSError(number, os.strerror(number), path)
+        return int(real.open(path, flags, mode, **options))
+
+    def access(self, path: Any, mode: int, **options: Any) -> bool:
+        """Whether the user may do this."""
+        found = files.look_behind_links(path)
+        return bool(real.access(path, mode, **options)) if found is None else found.allows(mode)
+
+    def unlink(self, path: Any, **options: Any) -> None:
+        """Remove a file."""
+        if _look(path, options) is None:
+            real.unlink(path, **options)
+        else:
+            files.remove(path)
+
+    def remove(self, path: Any, **options: Any) -> None:
+        """Remove a file."""
+        if _look(path, options) is None:
+            real.remove(path, **options)
+        else:
+            files.remove(path)
+
+    def rename(self, src: Any, dst: Any, **options: Any) -> None:
+        """Give a file another name."""
+        if not files.move(src, dst):
+            real.rename(src, dst, **options)
+            files.remove(dst)
+
+    def replace(self, src: Any, dst: Any, **options: Any) -> None:
+        """Give a file another name."""
+        if not files.move(src, dst):
+            real.replace(src, dst, **options)
+            files.remove(dst)
+
+    def link(self, src: Any, dst: Any, **options: Any) -> None:
+        """Give a file one more name."""
+        if not files.link(src, dst):
+            real.link(src, dst, **options)
+
+    def rmdir(self, path: Any, **options: Any) -> None:
+        """Remove a folder."""
+        found = real.stat(path, **options, follow_symlinks=False) if files.any_there() else None
+        real.rmdir(path, **options)
+        if found is not None:
+            files.forget_folder(found.st_dev, found.st_ino)
+
+    def listdir(self, path: Any = None) -> list[Any]:
+        """The names in a folder."""
+        if is_simulated(path):
+            raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
+        found: list[Any] = real.listdir(path)
+        more = files.names_in("." if path is None else path)
+        return found + (more if isinstance(path, bytes) else [os.fsdecode(name) for name in more])
+
+    def chmod(self, path: Any, mode: int, **options: Any) -> None:
+        """Who may do what."""
+        if is_simulated(path):
+            raise _refuse("chmod", core.K.fds[path])
+        found = files.look_behind_links(path)
+        if found is None:
+            real.chmod(path, mode, **options)
+        else:
+            found.mode = stat.S_IMODE(mode)
+
+    def chown(self, path: Any, uid: int, gid: int, **options: Any) -> None:
+        """To whom it belongs."""
+        if is_simulated(path):
+            raise _refuse("chown", core.K.fds[path])
+        _own("chown", files.look_behind_links(path), path, uid, gid, options)
+
+    def lchown(self, path: Any, uid: int, gid: int) -> None:
+        """To whom it belongs, links not followed."""
+        _own("lchown", files.look(path), path, uid, gid, {})
+
+    def utime(self, path: Any, *times: Any, **options: Any) -> None:
+        """When it was used. Of a socket file only the time of its making is kept."""
+        if is_simulated(path):
+            raise _refuse("utime", core.K.fds[path])
+        if files.look_behind_links(path) is not None:
+            raise NotSimulatedOSError("os.utime", "the times of a socket's file")
+        real.utime(path, *times, **options)
+
+
+def _own(call: str, found: files.SocketFile | None, path: Any, uid: int, gid: int, options: dict[str, Any]) -> None:
+    if found is None:
+        getattr(real, call)(path, uid, gid, **options)
+        return
+    if os.geteuid() != 0 and (uid not in (-1, found.uid) or gid not in (-1, found.gid)):
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), path)
+    found.uid = found.uid if uid == -1 else uid
+    found.gid = found.gid if gid == -1 else gid
+
+
+def install() -> None:
+    """Replace the calls in `os` and in `posix`."""
+    face = Paths()
+    replace_calls(face, os, posix)
+    for name, call in public_calls(face).items():
+        join_sets(name, call)
