@@ -61,6 +61,7 @@ class Universe:
         self.exit_callbacks = exit_callbacks
         self.hosts: dict[str, Host] = {}
         self.programs: list[Program] = []
+        self.ended = 0  # how many programs have come to their end
         self.director: Process | None = None
         self._pids = FIRST_PID
         fabric.on_fault = self._fault_changes
