@@ -24,6 +24,7 @@ from wavetank.kernel.pipe import Pipe, PipeReader, PipeWriter
 from wavetank.kernel.process import FIRST_FD
 from wavetank.kernel.readiness import fileno_of
 from wavetank.kernel.replace import replace_calls
+from wavetank.kernel.udp import Udp
 
 _O_DIRECT, _O_ASYNC = 0o40000, 0o20000
 _F_DUPFD, _F_GETFD, _F_SETFD, _F_GETFL, _F_SETFL, _F_GETOWN = 0, 1, 2, 3, 4, 9
@@ -163,6 +164,8 @@ def _request(file: File, request: int, given: bytes) -> tuple[int, bytes]:
 
 
 def _unread(file: File) -> int:
+    if isinstance(file, Udp) and file.queue.packets:
+        file.queue.first()  # the call itself takes the queue over (`first_packet_length`)
     if isinstance(file, Endpoint):
         return file.readable_bytes()
     if isinstance(file, (PipeReader, PipeWriter)):

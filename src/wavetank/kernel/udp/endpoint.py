@@ -278,7 +278,8 @@ class Udp(Endpoint):
 
     def readable_bytes(self) -> int:
         """`FIONREAD`: the size of the next datagram."""
-        return len(self.queue.first().data) if self.queue.packets else 0
+        packets = self.queue.packets
+        return len(packets[0].data) if packets else 0
 
     # ---- readiness and options
 
