@@ -117,6 +117,10 @@ def forgo_turn(waiters: deque[Thread], thread: Thread) -> None:
         wake_one(waiters)
 
 
+#: The lock that is released when a thread ends, for `Thread.join` of 3.11 and 3.12. `kernel.threads` fills it.
+sentinels: dict[Thread, lock] = {}
+
+
 class _Waiting:
     """Why a thread waits for a lock, in words made only for a report."""
 
@@ -131,6 +135,8 @@ class _Waiting:
         holder = self.held._holder
         if holder is None:
             return f"acquire of {what} that is free again"
+        if sentinels.get(holder) is self.held:
+            return f"join of thread {holder.name}"
         if holder is self.thread:  # the private lock of a `threading.Condition`, on which Event and Queue stand
             return f"acquire of {what} that this thread itself holds: it waits to be notified, or for itself"
         other = "" if holder.process is self.thread.process else f" of {holder.process.name}"

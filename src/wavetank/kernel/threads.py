@@ -111,8 +111,7 @@ class _Joining:
         return f"join of thread {self.handle._ident if thread is None else thread.name}"
 
 
-#: Locks to release when a thread ends; handles of threads that `_shutdown` waits for; stack sizes asked for.
-_sentinels: dict[Thread, locks.lock] = {}
+#: Handles of threads that `_shutdown` waits for; stack sizes asked for.
 _awaited: dict[Thread, _ThreadHandle] = {}
 _stack_sizes: dict[Process, int] = {}
 
@@ -204,7 +203,7 @@ class _Threads:
         return locks.new_lock()
 
     def _set_sentinel(self) -> locks.lock:
-        made = _sentinels[core.K.running] = locks.new_lock()
+        made = locks.sentinels[core.K.running] = locks.new_lock()
         return made
 
     def _make_thread_handle(self, ident: int, /) -> _ThreadHandle:
@@ -285,7 +284,7 @@ class _Life:
         thread_locals.clear()
         me = core.K.running
         _awaited.pop(me, None)
-        sentinel = _sentinels.pop(me, None)
+        sentinel = locks.sentinels.pop(me, None)
         if sentinel is not None and sentinel.locked():
             sentinel.release()
         if self.handle is not None:
