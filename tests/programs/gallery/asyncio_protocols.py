@@ -7,14 +7,16 @@ DATA = bytes(range(256)) * 600
 
 
 class Upper(asyncio.Protocol):
-    """Sends back what it gets, two bytes for one; at "abort" it breaks off."""
+    """Sends back what it gets, two bytes for one; if the first byte is "!" it breaks off."""
 
     def connection_made(self, transport):
         self.transport = transport
+        self.first = True
         transport.set_write_buffer_limits(high=20_000)
 
     def data_received(self, data):
-        if data.startswith(b"abort"):
+        first, self.first = self.first, False
+        if first and data[:1] == b"!":
             self.transport.abort()
         else:
             self.transport.write(data + data)
@@ -61,7 +63,7 @@ async def connect(host, port):
     assert await whole.lost is None
     assert len(whole.got) == 4 * len(DATA) + 3
     assert whole.got.endswith(b"end")
-    _, broken = await loop.create_connection(lambda: Collect(b"abort"), host, port)
+    _, broken = await loop.create_connection(lambda: Collect(b"!"), host, port)
     assert await broken.lost is None
     assert broken.got == b""
     try:

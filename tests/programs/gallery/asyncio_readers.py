@@ -8,28 +8,27 @@ DATA = bytes(range(256)) * 600
 
 
 def pump(loop, connection, finished):
-    """Send back whatever comes, with a reader or a writer at a time."""
+    """Send back whatever comes."""
     waiting = bytearray()
 
     def readable():
         try:
             data = connection.recv(50_000)
-        except ConnectionResetError as error:
-            data = b""
-            finished.set_result(str(error))
-        if data:
             waiting.extend(data)
+            ending = "end"
+        except ConnectionResetError as error:
+            data, ending = b"", str(error)
+        if data:
             loop.add_writer(connection, writable)
-        loop.remove_reader(connection)
-        if not data:
+        else:
+            assert loop.remove_reader(connection)
             connection.close()
-            finished.done() or finished.set_result("end")
+            finished.set_result(ending)
 
     def writable():
         del waiting[: connection.send(waiting)]
         if not waiting:
             assert loop.remove_writer(connection)
-            loop.add_reader(connection, readable)
 
     loop.add_reader(connection, readable)
 
