@@ -5,6 +5,7 @@ Imports nothing that the simulated kernel must come before.
 
 from __future__ import annotations
 
+import gc
 import os
 import struct
 import sys
@@ -28,6 +29,8 @@ def serve() -> None:
     from wavetank.world import runtime
 
     runtime.prepare(target)
+    gc.collect()
+    gc.freeze()  # as the image does: otherwise each collection in a run looks at everything that was imported
     while True:
         data = _receive(read)
         if data is None:
