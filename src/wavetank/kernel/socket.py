@@ -311,7 +311,7 @@ class socket:
         view = memoryview(buffer).cast("B")
         size = size_into(view, nbytes, "recvfrom_into")
         data, _, _, address = self._receive_message(size, flags, 0, "recvfrom_into()")
-        view[: len(data)] = data
+        view[: len(data)] = data[:size]
         return len(data), address
 
     def recvmsg(self, bufsize: int, ancbufsize: int = 0, flags: int = 0, /) -> tuple[bytes, _Ancillary, int, Any]:

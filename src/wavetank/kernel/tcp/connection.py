@@ -56,15 +56,15 @@ class Tcp(Endpoint):
     __slots__ = (
         "ack_by", "ack_entry", "ack_owed", "acked", "advertised", "back", "backlog", "bound", "congestion_window",
         "cork", "cork_armed", "duplicates", "early", "end_seen", "fin_received", "fin_sent", "fin_wanted",
-        "heard_at", "interactive", "keep_by", "keep_count", "keep_entry", "keep_idle", "keep_interval", "keep_probes",
-        "keepalive", "key", "largest_edge_seen", "last_progress", "last_small", "linger", "listener", "local_ip",
-        "local_port", "mss", "no_delay", "no_space", "orphan", "path", "payload", "peer_edge", "queue", "queued",
-        "quick_ack", "quick_left", "read_since", "receive_fixed", "receive_limit", "received_at", "received_next",
-        "recover_to", "remote_ip", "remote_port", "retransmit_by", "retransmit_entry", "retries", "reuse_address",
-        "reuse_port", "round_trip_resume", "round_trip_sent", "round_trip_seq", "segment_size", "send_fixed",
-        "send_limit", "sent_next", "shut_read", "slow_start_threshold", "smoothed", "state", "syn_limit",
-        "syn_sent_at", "syn_tries", "timeout", "unacked", "under_way", "unread", "unread_parts", "unsent",
-        "unsent_size", "user_timeout", "v6_only", "variance", "withheld",
+        "heard_at", "interactive", "keep_by", "keep_count", "keep_entry", "keep_idle", "keep_interval",
+        "keep_probes", "keepalive", "key", "largest_edge_seen", "last_progress", "last_small", "linger", "listener",
+        "local_ip", "local_port", "mss", "no_delay", "no_space", "orphan", "path", "payload", "peer_edge", "pushed",
+        "queue", "queued", "quick_ack", "quick_left", "read_since", "receive_fixed", "receive_limit", "received_at",
+        "received_next", "recover_to", "remote_ip", "remote_port", "retransmit_by", "retransmit_entry", "retries",
+        "reuse_address", "reuse_port", "round_trip_resume", "round_trip_sent", "round_trip_seq", "segment_size",
+        "send_fixed", "send_limit", "sent_next", "shut_read", "slow_start_threshold", "smoothed", "state",
+        "syn_limit", "syn_sent_at", "syn_tries", "timeout", "unacked", "under_way", "unread", "unread_parts",
+        "unsent", "unsent_size", "user_timeout", "v6_only", "variance", "withheld",
     )  # fmt: skip
 
     def __init__(self, stack: Stack, family: int, protocol: int = 6) -> None:
@@ -105,7 +105,7 @@ class Tcp(Endpoint):
         self.receive_limit = RECEIVE_BUFFER[1] // 2
         self.receive_fixed = False
         self.advertised = 0
-        self.ack_owed = 0
+        self.ack_owed = self.pushed = 0  # bytes and segments not yet acknowledged
         self.segment_size = 536  # TCP_MSS_DEFAULT
         self.quick_left = QUICK_ACKS
         self.interactive = self.quick_ack = False
@@ -304,9 +304,10 @@ class Tcp(Endpoint):
         window = self.advertised - self.received_next
         open_now = self.receive_limit - self.unread
         # tcp_cleanup_rbuf: tell when the window at least doubles; silly windows are kept closed (__tcp_select_window).
-        if (
-            open_now >= 2 * window and open_now >= min(self.mss, self.receive_limit // 2)
-        ) or self.ack_owed > self.segment_size:
+        opened = open_now >= 2 * window and open_now >= min(self.mss, self.receive_limit // 2)
+        # ... and acknowledge what was pushed once all of it is read, unless an answer is likely to carry it.
+        emptied = self.pushed > self.interactive and not self.unread
+        if opened or emptied or self.ack_owed > self.segment_size:
             output.acknowledge(self)
 
     def _nothing_to_read(self) -> bytes | None:

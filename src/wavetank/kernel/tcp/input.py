@@ -259,6 +259,7 @@ def _accept(tcp: Tcp, data: bytes, flags: int) -> None:
             return
         tcp.received_next += size
         tcp.ack_owed += size
+        tcp.pushed += 1
         tcp.received_at = kernel.now or 1
         if size > tcp.segment_size:
             tcp.segment_size = max(tcp.segment_size, min(size, tcp.mss))

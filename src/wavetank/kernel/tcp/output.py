@@ -112,7 +112,7 @@ def _send_data(tcp: Tcp, data: bytes, size: int) -> None:
         tcp.advertised = edge
     else:
         edge = tcp.advertised
-    tcp.ack_owed = 0
+    tcp.ack_owed = tcp.pushed = 0
     tcp.ack_by = FAR
     if tcp.received_at and now - tcp.received_at < DELAYED_ACK:
         tcp.interactive = True  # "pingpong": the acknowledgement rides on the answer
@@ -146,7 +146,7 @@ def want_fin(tcp: Tcp) -> None:
 
 def acknowledge(tcp: Tcp) -> None:
     """Send an acknowledgement without data now."""
-    tcp.ack_owed = 0
+    tcp.ack_owed = tcp.pushed = 0
     tcp.ack_by = FAR
     tcp.advertised = edge = tcp.window_edge()
     tcp.path.transmit((ACK, tcp.sent_next, tcp.received_next, edge, b""), 0)
