@@ -19,6 +19,8 @@ from wavetank.plan import Plan
 from wavetank.world.job import Job, RunResult, Target
 
 _DAY_S: Final = 86_400
+#: So long nobody debugs.
+_NO_LIMIT_S: Final = 1e9
 #: The oracles, by the names with which `--no-oracle` switches them off.
 ORACLES: Final = ("exception", "unhandled", "hang", "spin", "nondeterminism")
 
@@ -95,6 +97,8 @@ class Session:
         self.settings = settings
         self.epoch_s = today_s() if epoch_s is None else epoch_s
         self.cwd = cwd or targets.folder_of(target)
+        #: Whether an exception that fails a run is shown in `pdb`, on the terminal; then real time has no limit.
+        self.debugger = False
         order = ImageOrder(target, **_stand_ins)
         self.image = Image(order, targets.search_path(target), workers=workers)
 
@@ -129,7 +133,8 @@ class Session:
             cwd=self.cwd,
             environment=dict(os.environ),
             virtual_limit_ns=settings.limit_virtual_ns,
-            real_limit_s=settings.limit_real_s,
+            real_limit_s=_NO_LIMIT_S if self.debugger else settings.limit_real_s,
+            debugger=self.debugger,
             oracles_off=settings.no_oracle,
             allow=settings.allow,
             opaque=opaque,

@@ -25,9 +25,10 @@ from wavetank.world.job import FailureRecord
 @click.command("replay", cls=options.Command, short_help="A failure again, exactly.")
 @click.argument("file", metavar="FILE")
 @click.option("--trace", is_flag=True, help="Print everything that happened, before the failure.")
+@click.option("--pdb", "debugger", is_flag=True, help="Look at the exception with pdb, where it was raised.")
 @click.option("--strict", is_flag=True, help="Another environment or source is an error, not a remark.")
 @options.json_option
-def command(file: str, trace: bool, strict: bool, as_json: bool) -> int:
+def command(file: str, trace: bool, debugger: bool, strict: bool, as_json: bool) -> int:
     """Run the failure in FILE again, exactly as it was found.
 
     The exit status is 1 when it fails as before; 0 when it does not fail any more because the code or the environment
@@ -35,6 +36,8 @@ def command(file: str, trace: bool, strict: bool, as_json: bool) -> int:
     """
     if options.script_arguments():
         raise UsageError("the failure file says what the script's arguments were", next="leave out -- and what follows")
+    if debugger and not os.isatty(0):
+        raise UsageError("--pdb: standard input is no terminal", why="the debugger reads what you type")
     machine.refuse_unusable()
     failure = read_failure(file)
     started = time.monotonic()
@@ -44,6 +47,7 @@ def command(file: str, trace: bool, strict: bool, as_json: bool) -> int:
         for line in replay.changes(failure, session):
             output.remark(f"not as it was: {line}")
         path = os.path.join(folder, "trace") if trace else ""
+        session.debugger = debugger
         replayed = replay.replay(failure, session, trace_path=path)
         if trace and not as_json:
             for record in read_trace(path):

@@ -93,7 +93,7 @@ class Director:
         def words() -> FailureRecord:
             return exception_record(EXCEPTION, NAME, now, error, "out of the scenario")
 
-        universe.oracles.report(EXCEPTION, NAME, words, first=True)
+        universe.oracles.report(EXCEPTION, NAME, words, first=True, error=error)
         core.K.stop("done")
 
     def output(self) -> list[Output]:

@@ -38,6 +38,7 @@ class Found(NamedTuple):
     words: Callable[[], FailureRecord]
     still: Callable[[], bool]
     first: bool  # reported before others, even earlier ones
+    error: BaseException | None
 
 
 def _always() -> bool:
@@ -60,11 +61,15 @@ class Oracles:
         still: Callable[[], bool] = _always,
         *,
         first: bool = False,
+        error: BaseException | None = None,
     ) -> None:
-        """Something failed now. The words are made at the end, and only when `still()` says that it counts then."""
+        """Something failed now. The words are made at the end, and only when `still()` says that it counts then.
+
+        `error`: the exception that it is, if it is one.
+        """
         assert kind in KINDS, f"no oracle is called {kind!r}"
         if kind not in self.off and len(self.found) < MAX_FAILURES:
-            self.found.append(Found(kind, core.K.now, host, words, still, first))
+            self.found.append(Found(kind, core.K.now, host, words, still, first, error))
 
     def report_exception(
         self, kind: str, host: str, error: BaseException, context: str = "", still: Callable[[], bool] = _always
@@ -73,7 +78,12 @@ class Oracles:
         now = core.K.now
         core.K.recorder.event(now, Kind.NOTE, 0, 0, f"{kind}: {type(error).__name__}".encode())
         self.report(
-            kind, host, lambda: exception_record(kind, host, now, error, context), still, first=kind == EXCEPTION
+            kind,
+            host,
+            lambda: exception_record(kind, host, now, error, context),
+            still,
+            first=kind == EXCEPTION,
+            error=error,
         )
 
     def note(self, text: str) -> None:
@@ -81,12 +91,20 @@ class Oracles:
         if text not in self.notes and len(self.notes) < MAX_FAILURES:
             self.notes.append(text)
 
+    def _counted(self) -> list[Found]:
+        """The failures that count, the one to be reported first."""
+        return sorted((found for found in self.found if found.still()), key=lambda each: (not each.first, each.time_ns))
+
+    def blamed(self) -> BaseException | None:
+        """The exception that is the verdict; None when it is none, or there is no verdict."""
+        counted = self._counted()
+        return counted[0].error if counted else None
+
     def verdict(self) -> FailureRecord | None:
         """The failure of the run, or None. Others are named in its summary."""
-        counted = [found for found in self.found if found.still()]
+        counted = self._counted()
         if not counted:
             return None
-        counted.sort(key=lambda found: (not found.first, found.time_ns))
         record = counted[0].words()
         others = [f"{each.kind} on {each.host or 'the world'} at {each.time_ns / 1e9:.6f} s" for each in counted[1:4]]
         if others:

@@ -6,6 +6,7 @@ oracles ask it where, reports show what it says.
 
 from __future__ import annotations
 
+import gc
 import os
 import traceback
 from collections.abc import Iterable, Iterator
@@ -100,7 +101,13 @@ def of_coroutine(awaitable: Any) -> list[Place]:
     return found[::-1]
 
 
+#: What stands between an awaiting coroutine and what it awaits: `anext(generator)`, `coroutine.__await__()`.
+_BETWEEN: Final = ("async_generator_asend", "async_generator_athrow", "coroutine_wrapper")
+
+
 def _suspended(awaitable: Any) -> tuple[FrameType | None, Any]:
+    while type(awaitable).__name__ in _BETWEEN:  # only the garbage collector can look through (CPython issue 76991)
+        awaitable = next((each for each in gc.get_referents(awaitable) if hasattr(each, "__name__")), None)
     # Names of the three kinds: coroutine, generator-based coroutine, asynchronous generator (Library: inspect).
     for frame_name, inner_name in (("cr_frame", "cr_await"), ("gi_frame", "gi_yieldfrom"), ("ag_frame", "ag_await")):
         frame = getattr(awaitable, frame_name, None)

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
+from greenlet import GreenletExit
+
 from wavetank.errors import ProgramKilled
 from wavetank.kernel import core, exits, refusals, threads
 from wavetank.kernel.core import Thread
@@ -95,6 +97,8 @@ class Program:
         status = 0
         try:
             self.value = self.main()
+        except GreenletExit:
+            raise  # the world is over: see `teardown`
         except BaseException as error:
             status = self._ended_by(error)
         status = self._leave(status)
@@ -123,6 +127,8 @@ class Program:
         for step in (threads.process_threads_end, self._call_back, self._collect, self._flush):
             try:
                 step()
+            except GreenletExit:
+                raise
             except BaseException as error:
                 _show(error)
         return status

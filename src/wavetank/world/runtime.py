@@ -25,7 +25,7 @@ from wavetank.kernel.stack import Stack
 from wavetank.kernel.unix import files
 from wavetank.network.fabric import Fabric, Node
 from wavetank.trace.schema import Kind
-from wavetank.world import hang, identity, mailbox, script, sources
+from wavetank.world import debug, hang, identity, mailbox, script, sources
 from wavetank.world.director import Director, Scenario
 from wavetank.world.job import FailureRecord, Job, Payload, RunResult, Target
 from wavetank.world.oracles import HANG, Oracles
@@ -96,6 +96,29 @@ def execute(job: Job, scenario: Scenario | None = None) -> RunResult:
     `scenario`: the function itself, where the caller has it and the target names none (`inprocess`). Raises
     `UsageError` or `NothingToRun` when the target's module has no such scenario: only running it shows that.
     """
+    universe, director = build(job, scenario)
+    kernel, oracles = universe.kernel, universe.oracles
+    for text in (*guard.install(job.allow), *_nothing_allowed(job.allow)):
+        oracles.note(text)
+    watchdog = Watchdog(kernel, oracles, job.real_limit_s)
+    descriptors.protect()
+    watchdog.start()
+    reason = kernel.run()
+    watchdog.stop()
+    files.clear()
+    _judge(universe, director, reason, job)
+    _kept.append((kernel, universe, director))
+    if director is not None and director.refused is not None:
+        raise director.refused
+    result = _compose(universe, director, job)
+    error = oracles.blamed()
+    if job.debugger and error is not None:
+        result.notes += filter(None, [debug.post_mortem(error)])
+    return result
+
+
+def build(job: Job, scenario: Scenario | None) -> tuple[Universe, Director | None]:
+    """The world of a run, ready to start: its kernel is the one in force from now on."""
     kernel = _new_kernel(job)
     fabric = Fabric(kernel, kernel.choices.stream)
     limit_s = job.plan.delay_limit_s
@@ -110,19 +133,7 @@ def execute(job: Job, scenario: Scenario | None = None) -> RunResult:
     director = _populate(universe, job, scenario)
     for fault in job.plan.faults:
         universe.inject(fault)
-    for text in (*guard.install(job.allow), *_nothing_allowed(job.allow)):
-        oracles.note(text)
-    watchdog = Watchdog(kernel, oracles, job.real_limit_s)
-    descriptors.protect()
-    watchdog.start()
-    reason = kernel.run()
-    watchdog.stop()
-    files.clear()
-    _judge(universe, director, reason, job)
-    _kept.append((kernel, universe, director))
-    if director is not None and director.refused is not None:
-        raise director.refused
-    return _compose(universe, director, job)
+    return universe, director
 
 
 def _nothing_allowed(names: tuple[str, ...]) -> list[str]:

@@ -108,6 +108,22 @@ class Universe:
             kernel.scheduling = stream if active[-1].target == "*" else _OnHost(stream, kernel, active[-1].target)
         kernel.refresh_attention()
 
+    def clear(self) -> None:
+        """The world is over, and the interpreter goes on: let go of everything, so that little is left to collect."""
+        kernel = self.kernel
+        for thread in kernel.threads:
+            thread.greenlet = thread.body = None
+            thread.local = {}
+            thread.framework.clear()
+        for host in self.hosts.values():
+            for process in host.stack.processes:
+                process.threads.clear()
+                process.own_values.clear()
+                process.own_state.clear()
+                process.exited.clear()
+        for table in (kernel.threads, kernel.frozen, kernel.ready, kernel.heap, kernel.soft, self.programs, self.hosts):
+            table.clear()
+
     # ---- failures
 
     def program_failed(self, program: Program, error: BaseException, status: int) -> None:
@@ -123,9 +139,8 @@ class Universe:
                 return text_record(EXCEPTION, host, now, f"exit status {status}{message}", stack, detail)
             return exception_record(EXCEPTION, host, now, error, f"out of the main of {program.label}")
 
-        self.oracles.report(
-            EXCEPTION, host, words, lambda: not program.fetched, first=not isinstance(error, SystemExit)
-        )
+        first = not isinstance(error, SystemExit)
+        self.oracles.report(EXCEPTION, host, words, lambda: not program.fetched, first=first, error=error)
 
     def unhandled(self, host: str, context: str, error: BaseException) -> None:
         """A loop, thread or hook of a program on `host` saw an exception that nobody handled."""
