@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -319,6 +320,36 @@ async def waits_for_nothing() -> None:
 
 def hanging(world: World) -> None:
     world.host("host").run(waits_for_nothing).result()
+
+
+async def never_yields() -> AsyncIterator[int]:
+    yield 1
+    await asyncio.Event().wait()
+
+
+class Awaitable:
+    def __await__(self) -> Any:
+        return waits_in_a_generator().__await__()
+
+
+async def waits_in_a_generator() -> None:
+    async for number in never_yields():
+        assert number == 1
+
+
+async def waits_indirectly() -> None:
+    await Awaitable()
+
+
+def hanging_in_a_generator(world: World) -> None:
+    world.host("host").run(waits_indirectly).result()
+
+
+def test_a_hang_inside_a_generator_shows_its_line(worlds: Worlds) -> None:
+    failure = failed(worlds.run("hanging_in_a_generator"))
+    shown = [line.rpartition(" in ")[2] for line in failure.traceback.splitlines() if line.startswith("  File")]
+    assert shown[:3] == ["waits_indirectly", "waits_in_a_generator", "never_yields"]
+    assert failure.where.endswith("in never_yields")
 
 
 def test_a_hang_names_every_task_and_where_it_waits(worlds: Worlds) -> None:
