@@ -434,6 +434,27 @@ def test_each_process_runs_its_own_finalizers_when_it_ends() -> None:
     assert simulated(body, faces=faces, before=image) == (["theirs", True, "early", "mine"], False)
 
 
+def test_nothing_is_kept_of_a_world_that_is_forgotten() -> None:
+    def body():
+        import threading
+        import time
+        import weakref
+
+        from wavetank.kernel import locks, threads
+
+        class Thing:
+            pass
+
+        thing = Thing()
+        weakref.finalize(thing, print, "never")
+        threading.stack_size(1 << 20)
+        threading.Thread(target=time.sleep, args=(100,)).start()
+        threads.forget()
+        return len(weakref.finalize._registry), len(threads._awaited), len(threads._stack_sizes), len(locks.sentinels)
+
+    assert run(body) == (0, 0, 0, 0)
+
+
 def test_an_exception_while_the_end_waits_is_shown_and_ends_the_wait() -> None:
     def body():
         import sys

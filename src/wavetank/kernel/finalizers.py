@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import weakref
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Final
 
 from wavetank.kernel import core
@@ -48,6 +49,14 @@ def run_all() -> None:
         _finalize._exitfunc()
     finally:
         _finalize._shutdown = False
+
+
+def forget(processes: Collection[Process]) -> None:
+    """Finalizers that these processes made and that have not run never will."""
+    table = _finalize._registry
+    for finalizer, owner in list(table.owners.items()):
+        if owner in processes:
+            table.pop(finalizer)
 
 
 def begin() -> None:

@@ -304,6 +304,8 @@ def _tell_also(invoke: Callable[..., object]) -> Callable[..., object]:
 
     def invoke_excepthook(*args: Any) -> object:
         error = sys.exc_info()[1]
+        if isinstance(error, GreenletExit):
+            return None  # the world is over, and the thread is unwound
         if error is not None and not isinstance(error, SystemExit):
             _tell(error, core.K.running.name)
         return invoke(*args)
@@ -399,6 +401,18 @@ def process_threads_end(process: Process | None = None) -> None:
         raise
     except BaseException as error:
         _unraisable(error, "Exception ignored in", threading)
+
+
+def forget() -> None:
+    """The world is over, and the interpreter goes on: hold nothing of it."""
+    known = core.K.threads
+    for thread in known:
+        _awaited.pop(thread, None)
+        locks.sentinels.pop(thread, None)
+    processes = {thread.process for thread in known}
+    for process in processes:
+        _stack_sizes.pop(process, None)
+    finalizers.forget(processes)
 
 
 # ---- installation
