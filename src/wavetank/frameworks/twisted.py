@@ -246,7 +246,8 @@ def install() -> None:
     replace.when_imported("twisted.internet.tcp", _meet_tcp)
     replace.when_imported("twisted.python.threadable", _meet_threadable)
     replace.when_imported("twisted.names.client", _meet_names)
-    replace.when_imported("treq._utils", _meet_treq)
+    for name in ("treq.api", "treq._utils"):  # 24 and newer; older
+        replace.when_imported(name, _meet_treq)
     twisted_log.install()
 
 
