@@ -282,3 +282,17 @@ print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 def test_a_name_that_allows_nothing_is_noted(tmp_path: Path) -> None:
     result = run_script(tmp_path, "", allow=("os.frk", "gevent"))
     assert result.notes == ["--allow os.frk: nothing is refused by this name. Did you mean 'os.fork'?"]
+
+
+@pytest.mark.parametrize(
+    ("call", "status", "error"),
+    [
+        ("os._exit(0)", 0, None),
+        ("os._exit(3)", 3, "exit status 3"),
+        ("os.kill(os.getpid(), 15)", -15, "wavetank.errors.ProgramKilled: main/script was killed by signal 15"),
+    ],
+)
+def test_a_program_that_does_not_come_to_its_end(tmp_path: Path, call: str, status: int, error: str | None) -> None:
+    result = run_script(tmp_path, f"import os\n{call}\n")
+    assert result.status == status
+    assert (result.failure.error.partition("\n")[0] if result.failure else None) == error

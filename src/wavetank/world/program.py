@@ -159,16 +159,25 @@ class Program:
             return
         self.done = True
         self.status = process.status
-        if self.error is None and process.status is not None and process.status < 0:
-            self.error = ProgramKilled(
-                f"{self.label} was killed by signal {-process.status}",
-                where=f"at {core.K.now / 1e9:.6f} s",
-                why="a signal was sent to it, or its host lost power",
-            )
+        if self.error is None and process.status:
+            self.error = self._cut_off(process.status)
+            # A scenario that sends signals or cuts the power expects this; nobody else does.
+            if process.status > 0 or self.universe.director is None:
+                self.universe.program_failed(self, self.error, process.status)
         waiting, self.waiting = self.waiting, []
         for thread in waiting:
             core.K.wake(thread, None)
         self.when_done()
+
+    def _cut_off(self, status: int) -> BaseException:
+        """Why a process is gone that did not come to its end: `os._exit`, or a signal."""
+        if status > 0:
+            return SystemExit(status)
+        return ProgramKilled(
+            f"{self.label} was killed by signal {-status}",
+            where=f"at {core.K.now / 1e9:.6f} s",
+            why="a signal was sent to it, or its host lost power",
+        )
 
     def output(self) -> list[Output]:
         """What it wrote, in this life and the earlier ones."""
