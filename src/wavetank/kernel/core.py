@@ -17,6 +17,7 @@ Time moves while a program computes, too: each system call and each reading of t
 from __future__ import annotations
 
 import ctypes
+import gc
 import sys
 from collections import deque
 from collections.abc import Callable
@@ -43,6 +44,11 @@ SLICE_NS: Final = 1_000_000
 BUSY_AFTER: Final = 1_000
 BUSY_COST_NS: Final = 20_000
 FAR: Final = 1 << 62
+#: CPython collects garbage whenever so many objects are new (gc.get_threshold()), which may be in the midst of kernel
+#: code; a finalizer that makes a system call there would find it half done. So collection by itself is put off far, and
+#: is done where a wait ends, by the same rules.
+COLLECT_AFTER: Final = 700
+_PUT_OFF: Final = 250_000
 
 #: `(get, set)` of what a framework keeps for each OS thread; `frameworks` adds to it before a world starts.
 per_thread: list[tuple[Callable[[], Any], Callable[[Any], Any]]] = []
@@ -72,6 +78,12 @@ def _thread_state() -> dict[Any, Any]:
 
 
 _STATE: Final = _thread_state()
+
+
+def _collect() -> None:
+    """The collection that is due, by CPython's rule: each generation after ten of the younger one."""
+    _, middle, old = gc.get_count()
+    gc.collect(0 if middle <= 10 else 1 if old <= 10 else 2)
 
 
 class Thread:
@@ -320,6 +332,8 @@ class Kernel:
         self.streak = 0
         self._run_next()
         value = thread.wake_value
+        if gc.get_count()[0] > COLLECT_AFTER:
+            _collect()
         if thread.process.pending:
             thread.process.deliver_signals(thread)  # a handler may park, too, and be woken with another value
         return value
@@ -454,6 +468,14 @@ class Kernel:
     def run(self) -> Any:
         """Run threads until `stop`; returns the reason given to it. Called on the root greenlet."""
         assert getcurrent() is self.root, "the kernel runs on the root greenlet only"
+        thresholds = gc.get_threshold()
+        gc.set_threshold(_PUT_OFF, *thresholds[1:])
+        try:
+            return self._run()
+        finally:
+            gc.set_threshold(*thresholds)
+
+    def _run(self) -> Any:
         while not self.ended():
             me = self.running
             if self.after_step is not None:
