@@ -45,7 +45,7 @@ def own(places: Sequence[_Place], fresh: _Values, importing: _Values | None = No
 
 def only_imports(process: Process) -> None:
     """`process`, the director's, runs no framework: what it imports, it imports for the programs. Before `begin`."""
-    _importers.append(process)
+    _importers[:] = [process]  # a world has one director, and an interpreter one world at a time
 
 
 def begin(process: Process) -> None:
@@ -54,6 +54,11 @@ def begin(process: Process) -> None:
     _processes.append(process)
     for entry in _owned:
         _give(process, *entry)
+
+
+def forget() -> None:
+    """The world is over, and the interpreter goes on: hold none of its processes."""
+    _processes.clear()
 
 
 def _give(process: Process, places: tuple[_Place, ...], fresh: _Values, importing: _Values) -> None:

@@ -37,6 +37,7 @@ _asked: Final[list[tuple[str, tuple[Any, ...], dict[str, Any]]]] = []
 _LATER: Final = frozenset({"addSystemEventTrigger", "callLater", "callWhenRunning", "installNameResolver",
                            "installResolver", "suggestThreadPoolSize"})  # fmt: skip
 _installed: Callable[[], Any] | None = None  # makes the reactor that a module installed while the image imported it
+_of_image: tuple[int, Callable[[], Any] | None] | None = None  # how much of both is the image's, not a director's
 
 
 def run(main: Callable[..., Any], *args: Any) -> Any:
@@ -263,6 +264,12 @@ def _nothing_yet() -> tuple[Any, ...]:
 
 
 def _as_the_image() -> tuple[Any, ...]:
+    """For a new director: what the director of an earlier world asked of the reactor is over."""
+    global _installed, _of_image
+    if _of_image is None:
+        _of_image = len(_asked), _installed
+    size, _installed = _of_image
+    del _asked[size:]
     return _IMAGE, None, None, the_reactor
 
 
