@@ -1,5 +1,6 @@
 """Paramiko server and client, in threads: a command, SFTP, a forwarded port; a wrong password."""
 
+import io
 import os
 import shutil
 import socket
@@ -7,11 +8,15 @@ import tempfile
 import threading
 
 import paramiko
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 LIBRARIES = ("paramiko",)
 OPAQUE = "keys and padding come from the OpenSSL inside the `cryptography` package"
 DATA = bytes(range(256)) * 600
-KEY = paramiko.ECDSAKey.generate()
+# Signatures by an Ed25519 key are all of one size, those of other curves are not: so the sizes of packets repeat.
+_FORMAT = (Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+KEY = paramiko.Ed25519Key(file_obj=io.StringIO(Ed25519PrivateKey.generate().private_bytes(*_FORMAT).decode()))
 SHARED = tempfile.mkdtemp(prefix="wavetank-gallery-")
 
 
