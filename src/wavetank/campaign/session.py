@@ -15,6 +15,7 @@ from wavetank.campaign import target as targets
 from wavetank.campaign.order import ImageOrder
 from wavetank.campaign.runner import Finished, Image
 from wavetank.errors import UsageError, did_you_mean
+from wavetank.faults import FAMILIES
 from wavetank.plan import Plan
 from wavetank.world.job import Job, RunResult, Target
 
@@ -97,6 +98,7 @@ class Session:
         self.settings = settings
         self.epoch_s = today_s() if epoch_s is None else epoch_s
         self.cwd = cwd or targets.folder_of(target)
+        self._hosts = [script.host for script in target.scripts]
         #: Whether an exception that fails a run is shown in `pdb`, on the terminal; then real time has no limit.
         self.debugger = False
         order = ImageOrder(target, **_stand_ins)
@@ -104,6 +106,11 @@ class Session:
 
     def __enter__(self) -> Self:
         self.image.__enter__()
+        try:
+            self._learn_hosts()
+        except BaseException:
+            self.image.close()
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
@@ -111,8 +118,14 @@ class Session:
 
     @property
     def hosts(self) -> list[str]:
-        """The names of the world's hosts, as far as they are known without a run."""
-        return [script.host for script in self.target.scripts]
+        """The names of the world's hosts. Those that a scenario makes are known when a family asks for hosts."""
+        return self._hosts
+
+    def _learn_hosts(self) -> None:
+        """Where faults are to aim at hosts, and only running the scenario tells their names: run it, calm."""
+        aimed = any(FAMILIES[name].least_hosts > 1 for name in self.settings.families)
+        if aimed and not self._hosts:
+            self._hosts = self.run(Plan(epoch_s=self.epoch_s)).hosts
 
     @property
     def free(self) -> int:

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from importlib import import_module
+from types import FrameType
 from typing import Final
 
 import click
@@ -84,7 +85,13 @@ def main() -> None:
     if not sys.flags.safe_path and sys.path:
         # The folder of the command itself, or the present one for `python -m`: not a place for the target's imports.
         del sys.path[0]
+    signal.signal(signal.SIGTERM, _terminate)
     sys.exit(carry_out(sys.argv[1:]))
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    """Leave in order: runs are ended and temporary folders removed on the way out."""
+    raise SystemExit(128 + number)
 
 
 def carry_out(arguments: list[str]) -> int:

@@ -95,6 +95,7 @@ class RunResult(msgspec.Struct):
     choices: dict[str, int] = {}
     payloads: list[Payload] = []
     last_events: list[str] = []
+    hosts: list[str] = []
     weaker: bool = False
 
 
