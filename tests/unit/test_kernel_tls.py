@@ -244,19 +244,23 @@ def test_pyopenssl_over_a_socket_is_refused_and_over_memory_is_not(tmp_path: Pat
 
         import OpenSSL.SSL
 
+        from wavetank.kernel import refusals
+
         with socket.socket() as sock:
             try:
                 OpenSSL.SSL.Connection("context", sock)
             except OSError as error:
                 refusal = str(error)
-        return refusal, OpenSSL.SSL.Connection("context").made, OpenSSL.SSL.Connection("context", None).made
+        made = OpenSSL.SSL.Connection("context").made, OpenSSL.SSL.Connection("context", None).made
+        return refusal, refusals.refused, *made
 
     (tmp_path / "OpenSSL").mkdir()
     (tmp_path / "OpenSSL" / "__init__.py").write_text("")
     (tmp_path / "OpenSSL" / "SSL.py").write_text(
         "class Connection:\n    def __init__(self, context, socket=None):\n        self.made = context\n"
     )
-    refusal, *made = run(body, str(tmp_path))
+    refusal, refused, *made = run(body, str(tmp_path))
+    assert refused == {"OpenSSL.SSL.Connection(context, socket)": 1}
     assert made == ["context", "context"]
     assert refusal == (
         "OpenSSL.SSL.Connection(context, socket) is not simulated\n"

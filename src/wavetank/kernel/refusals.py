@@ -88,7 +88,8 @@ def names() -> list[str]:
     return [*(f"os.{name}" for name in CALLS), SUBPROCESS, *MODULES]
 
 
-def _note(call: str) -> None:
+def note(call: str) -> None:
+    """Count a refused call, for the report: a program may swallow the error."""
     refused[call] = refused.get(call, 0) + 1
 
 
@@ -118,7 +119,7 @@ class _Refusal:
         """Refuse, or let through what is allowed."""
         if self.name in _allowed:
             return self.real(*args, **kwargs)
-        _note(self.name)
+        note(self.name)
         raise NotSimulatedOSError(self.name, self.reason, where=_place())
 
 
@@ -147,7 +148,7 @@ class _NoLoader(Loader):
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         """Refuse."""
-        _note(f"import {self.name}")
+        note(f"import {self.name}")
         raise NotSimulatedImport(self.name, self.reason, where=_place())
 
     def exec_module(self, module: ModuleType) -> None:

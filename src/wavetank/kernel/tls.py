@@ -28,7 +28,7 @@ from types import ModuleType
 from typing import Any, Final, NoReturn
 
 from wavetank.errors import NotSimulated, NotSimulatedOSError
-from wavetank.kernel import core
+from wavetank.kernel import core, refusals
 from wavetank.kernel.arguments import bytes_of
 from wavetank.kernel.core import FAR, TIMEOUT, Thread
 from wavetank.kernel.file import ERR, HUP, OUT, READABLE, WRITABLE, Waiting
@@ -449,8 +449,10 @@ def _refuse_descriptors(module: ModuleType) -> None:
 
 
 def _refuse_connection() -> NoReturn:
+    call = "OpenSSL.SSL.Connection(context, socket)"
+    refusals.note(call)
     raise NotSimulatedOSError(
-        "OpenSSL.SSL.Connection(context, socket)",
+        call,
         "pyOpenSSL gives the socket's descriptor to a C library, which a simulated socket does not have",
         next="use Connection(context, None) with bio_read and bio_write, or the standard library's ssl",
     )
