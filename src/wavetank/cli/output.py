@@ -25,6 +25,8 @@ SCHEMA: Final = 1
 _OUTPUT_LINES: Final = 20
 _EVENT_LINES: Final = 8
 _FAULT_LINES: Final = 20
+#: More choices than this are counted, not listed.
+_CHOICE_LINES: Final = 5
 
 
 def coloured(stream: IO[str]) -> bool:
@@ -106,7 +108,16 @@ def _facts(record: FailureRecord, plan: Plan, seed: int, count: int) -> Iterator
     more = [f"and {len(faults) - _FAULT_LINES} more"] if len(faults) > _FAULT_LINES else []
     yield "faults", [*faults[:_FAULT_LINES], *more] or ["none"]
     if plan.choices is not None:
-        yield "choices", [f"{len(plan.choices):,} not calm"]
+        yield "choices", _choices(plan.choices)
+
+
+def _choices(choices: dict[str, int]) -> list[str]:
+    """The choices that are not calm: each, when there are few."""
+    if not choices:
+        return ["all calm"]
+    if len(choices) > _CHOICE_LINES:
+        return [f"{len(choices):,} not calm"]
+    return [f"{key} = {value}" for key, value in choices.items()]
 
 
 def _without(text: str, shown: str) -> str:
