@@ -255,6 +255,7 @@ def _compose(universe: Universe, director: Director | None, job: Job) -> RunResu
             Payload(key, each.size_bytes, "" if each.opaque else f"{each.checksum:08x}")
             for key, each in recorder.payloads.items()
         ],
+        hosts=[*universe.hosts],
     )
 
 
