@@ -394,3 +394,10 @@ def test_nothing_reaches_the_real_network(say: Say, here: Path) -> None:
     found = say("run", "outside.py")
     assert found.status == 1
     assert "192.0.2.1" in found.out
+
+
+def test_faults_that_aim_at_hosts_find_the_hosts_of_a_scenario(say: Say) -> None:
+    words = ("--faults", "partition", "--limit-virtual", "2s")  # enough when nothing is in the way
+    found = say("explore", "cluster.py::question", *words)
+    assert "does not apply" not in found.err
+    assert re.search(r"partition (client|server|\*) (\||->) (client|server|\*) for", found.out), found
