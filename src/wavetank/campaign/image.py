@@ -107,6 +107,9 @@ def main() -> None:
     faulthandler.register(_SIGUSR1, file=2, all_threads=False)
     signal(_SIGPROF, _SIG_IGN)  # a question of the parent, to the watchdog that a run may have
     prctl = _prctl()
+    from wavetank.campaign import footprint  # which needs ctypes, as `_prctl` does
+
+    footprint.keep_large_blocks()
     pid = os.getpid()
     try:
         runtime = _prepare(memory, order_size)
@@ -117,6 +120,7 @@ def main() -> None:
     sys.dont_write_bytecode = True
     _report(memory)
     gc.collect()
+    footprint.make_immortal()
     gc.freeze()
     slot = _serve()
     if slot == REHEARSAL:

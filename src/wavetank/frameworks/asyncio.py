@@ -75,7 +75,7 @@ def _listen() -> None:
 
     def default_exception_handler(self: asyncio.BaseEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
-        # A cancellation is no error, although `asyncio.streams` of 3.11 logs one when a handler is cancelled at the end.
+        # A cancellation is no error, although `asyncio.streams` of 3.11 logs that of a handler at the end.
         harmless = isinstance(error, asyncio.CancelledError) or _is_end_of_a_stream(context.get("future"), error)
         if isinstance(error, BaseException) and not harmless:
             reports.unhandled(str(context.get("message") or ""), error)
@@ -123,6 +123,15 @@ def pending_tasks(thread: core.Thread) -> list[tuple[str, Any]]:
         return []
     tasks = [(task.get_name(), task.get_coro()) for task in asyncio.all_tasks(loop)]
     return sorted(tasks, key=lambda named: [(len(part), part) for part in re.findall(r"\d+|\D+", named[0])])
+
+
+def abandon(loop: asyncio.AbstractEventLoop) -> None:
+    """A loop whose world is over: what is left of it may be collected without a word."""
+    if loop.is_closed():
+        return
+    for task in asyncio.all_tasks(loop):
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+    vars(loop)["_closed"] = True  # BaseEventLoop.__del__ warns otherwise
 
 
 def overdue_ns() -> int:

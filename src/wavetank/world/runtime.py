@@ -61,6 +61,9 @@ def prepare(target: Target) -> None:
     if target.module:
         _prepare_module(target.module)
     threads.remember_image()
+    from wavetank.world import rehearsal  # which builds its world with what stands here
+
+    rehearsal.rehearse()
 
 
 def _own_folders(target: Target) -> tuple[str, ...]:
