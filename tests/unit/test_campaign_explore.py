@@ -8,7 +8,6 @@ import msgspec
 import pytest
 
 from wavetank.campaign import confirm as confirming
-from wavetank.campaign import explore as searching
 from wavetank.campaign import failures, replay
 from wavetank.campaign.explore import Found, Search, explore
 from wavetank.campaign.session import Session, Settings
@@ -237,5 +236,5 @@ def test_the_replay_command_is_short_and_quoted(tmp_path: Path, monkeypatch: pyt
 
 
 def test_failures_have_one_cause_when_kind_type_and_place_agree() -> None:
-    assert searching.cause(failed("a", error="E: one")) == searching.cause(failed("b", error="E: two"))
-    assert searching.cause(failed("a", error="E: one")) != searching.cause(failed("b", error="F: one"))
+    assert confirming.cause(failed("a", error="E: one")) == confirming.cause(failed("b", error="E: two"))
+    assert confirming.cause(failed("a", error="E: one")) != confirming.cause(failed("b", error="F: one"))

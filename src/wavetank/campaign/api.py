@@ -157,6 +157,7 @@ def explore(
     seconds: float | None = None,
     workers: int | None = None,
     keep_going: bool = False,
+    shrink: bool = True,
     plan: Plan | None = None,
     no_oracle: Sequence[str] = (),
     limit_virtual: float = 3600.0,
@@ -167,13 +168,13 @@ def explore(
     """Run `scenario` with seeds from `seed` upward until one fails, and say what was found.
 
     `runs`: how many at most, None for no limit; `seconds`: real time at most; `workers`: how many at a time, None for
-    one on each processor; `keep_going`: do not stop at the first failure; `plan`: its faults for every run, instead of
-    those drawn from the seed. Each failure is run again before it is reported, and its file is written below `dir`.
+    one on each processor; `keep_going`: do not stop at the first failure; `shrink`: leave out of a plan what the failure
+    does not need; `plan`: its faults for every run, instead of those drawn from the seed. Each failure is run again before it is reported, and its file is written below `dir`.
     A function that is not at the top level of a module has no failure file, and runs one at a time.
     The other arguments, and what is raised, are those of `run`; `EnvironmentProblem` also when `dir` cannot be written.
     """
     settings = _settings(faults, no_oracle, limit_virtual, limit_real, allow)
-    search = Search(first_seed=seed, runs=runs, seconds=seconds, keep_going=keep_going, plan=plan)
+    search = Search(first_seed=seed, runs=runs, seconds=seconds, keep_going=keep_going, shrink=shrink, plan=plan)
     folder = failures.folder_in(dir)
     epoch_s = plan.epoch_s if plan is not None else today_s()
     with _session(scenario, settings, epoch_s=epoch_s, workers=workers or os.cpu_count() or 1) as session:

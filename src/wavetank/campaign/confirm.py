@@ -162,3 +162,10 @@ def _both(left: Record | None, right: Record | None) -> str:
 
 def _shown(record: Record | None) -> str:
     return "the end" if record is None else " ".join(str(record).split())
+
+
+def cause(result: RunResult) -> tuple[str, ...]:
+    """What failures with one cause share: kind, type of the error, and the user's line."""
+    record = result.failure
+    assert record is not None, "no failure"
+    return (record.kind, record.error.partition(":")[0], record.where)

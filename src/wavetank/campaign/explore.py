@@ -18,15 +18,18 @@ from typing import Final
 
 import msgspec
 
-from wavetank.campaign.confirm import Verdict, confirm
+from wavetank.campaign.confirm import Verdict, cause, confirm
 from wavetank.campaign.plans import plan_for
 from wavetank.campaign.session import Runs
+from wavetank.campaign.shrink import LIMIT_S, shrink
 from wavetank.errors import UsageError
 from wavetank.plan import MAX_SEED, Plan
 from wavetank.world.job import RunResult
 
 #: How often the campaign looks whether it shall stop.
 _TURN_S: Final = 0.2
+#: All shrinking of one campaign takes at most so many real seconds.
+_SHRINKING_S: Final = 60.0
 #: At most so many groups of failures are confirmed with `keep_going`; the others are counted.
 MAX_GROUPS: Final = 50
 
@@ -36,7 +39,8 @@ class Search:
     """What is to be searched.
 
     `runs`: None for no limit; `seconds`: of real time, None for no limit; `plan`: faults that every run has instead of
-    those that its seed draws. Raises `UsageError` for a bad value.
+    those that its seed draws; `shrink`: whether the plans of failures are made as small as can be. Raises `UsageError`
+    for a bad value.
     """
 
     first_seed: int = 0
@@ -44,6 +48,7 @@ class Search:
     seconds: float | None = None
     keep_going: bool = False
     plan: Plan | None = None
+    shrink: bool = True
 
     def __post_init__(self) -> None:
         if self.runs is not None and self.runs < 1:
@@ -131,11 +136,15 @@ class _Campaign:
                 if self.lowest_failure is None or seed <= self.lowest_failure:
                     self._count(seed)
         found.groups = sorted(self.groups.values(), key=lambda group: group.seed)
+        confirming = time.monotonic()
         for group in found.groups[:MAX_GROUPS]:
             if self.stop():
                 found.stopped = True
                 break
             group.verdict = confirm(self.session, group.plan, group.result)
+            left_s = _SHRINKING_S - (time.monotonic() - confirming)
+            if self.search.shrink and left_s > 0:
+                group.verdict = shrink(self.session, group.verdict, limit_s=min(LIMIT_S, left_s), stop=self.stop)
         found.seconds = time.monotonic() - started
         return found
 
@@ -192,13 +201,6 @@ class _Campaign:
             self.session.abandon(token)
         while self.session.running:
             self.session.wait(_TURN_S)
-
-
-def cause(result: RunResult) -> tuple[str, ...]:
-    """What failures with one cause share: kind, type of the error, and the user's line."""
-    record = result.failure
-    assert record is not None, "no failure"
-    return (record.kind, record.error.partition(":")[0], record.where)
 
 
 def families_without_effect(families: Sequence[str], session: Runs) -> list[str]:

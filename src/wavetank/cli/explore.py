@@ -37,6 +37,7 @@ from wavetank.errors import EXIT_FAILURE, EXIT_NONDETERMINISM, EXIT_OK
     metavar="N|auto",
     help="Runs at a time; auto: one on each processor.  [auto]",
 )
+@click.option("--no-shrink", is_flag=True, help="Leave the plans of failures as they were drawn.")
 @click.option("--keep-going", is_flag=True, help="Do not stop at the first failure; group them by cause.")
 @options.run_options("mild")
 def command(target: str | None, hosts: tuple[str, ...], **given: Any) -> int:
@@ -59,6 +60,7 @@ def command(target: str | None, hosts: tuple[str, ...], **given: Any) -> int:
         seconds=seconds,
         keep_going=given["keep_going"],
         plan=common.plan,
+        shrink=not given["no_shrink"],
     )
     workers = given["workers"] if isinstance(given["workers"], int) else min(os.cpu_count() or 1, options.MOST_WORKERS)
     folder = failures.folder_in(common.folder)
@@ -111,6 +113,9 @@ def _status(found: Found) -> int:
 def _print_text(label: str, search: Search, found: Found, files: dict[int, Path | None]) -> None:
     for note, count in found.notes.items():
         output.remark(f"note: {note} ({output.plural(count, 'run')})")
+    for group in found.groups:
+        for note in group.verdict.notes if group.verdict is not None else ():
+            output.remark(f"note: seed {group.seed}: {note}")
     how = f"{output.plural(found.runs, 'run')}, {found.seconds:.1f} s"
     if found.stopped:
         how += ", stopped by Ctrl-C"

@@ -16,6 +16,7 @@ from typing import IO, Any, Final
 import click
 
 from wavetank.campaign.failures import replay_command
+from wavetank.campaign.wording import in_words
 from wavetank.plan import Plan
 from wavetank.world.job import FailureRecord, Output, RunResult
 
@@ -26,7 +27,7 @@ _OUTPUT_LINES: Final = 20
 _EVENT_LINES: Final = 8
 _FAULT_LINES: Final = 20
 #: More choices than this are counted, not listed.
-_CHOICE_LINES: Final = 5
+_CHOICE_LINES: Final = 10
 
 
 def coloured(stream: IO[str]) -> bool:
@@ -117,7 +118,7 @@ def _choices(choices: dict[str, int]) -> list[str]:
         return ["all calm"]
     if len(choices) > _CHOICE_LINES:
         return [f"{len(choices):,} not calm"]
-    return [f"{key} = {value}" for key, value in choices.items()]
+    return [in_words(key, value) for key, value in choices.items()]
 
 
 def _without(text: str, shown: str) -> str:
