@@ -1,9 +1,9 @@
 """The pages of docs/ as a new user works through them: each command is typed, and its output is what the page shows.
 
 In a page, a block of Python whose first line is `# name.py` is a file, a `console` block is a session: lines that begin
-with "$ " are typed, the others are shown. Of what is shown this is left open: a line of three dots stands for any lines,
-three dots in a line for any text, and figures that differ by machine or version of Python (times of six digits or one,
-digests, names of failure files) for others of their kind.
+with "$ " are typed, the others are shown. Left open of what is shown: a line of three dots stands for any lines, three
+dots in a line for any text, and figures that differ by machine or version of Python (times of six digits or of
+one, digests, names of failure files) for others of their kind.
 """
 
 import os
