@@ -115,6 +115,11 @@ class ModuleTable(dict[str, Any]):
         """The module, or `ABSENT`."""
         return self._modules.get(name, ABSENT)
 
+    def update(self, values: Any) -> None:  # type: ignore[override]
+        """Each name by itself."""
+        for name, module in values.items():
+            self[name] = module
+
     def __setitem__(self, name: str, module: Any) -> None:
         if module is ABSENT:
             self._modules.pop(name, None)

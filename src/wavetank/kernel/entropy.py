@@ -58,10 +58,11 @@ def _key(*names: object) -> bytes:
 class Stream:
     """Random bytes for one purpose of one process."""
 
-    __slots__ = ("_block", "_count", "_key", "_offset")
+    __slots__ = ("_block", "_count", "_key", "_names", "_offset")
 
     def __init__(self, *names: object) -> None:
-        self._key = _key(*names)
+        self._names = names
+        self._key = b""  # made when it is needed: most streams never are
         self._count = 0
         self._block = b""
         self._offset = 0
@@ -82,6 +83,8 @@ class Stream:
 
     def _make(self, size: int) -> bytes:
         self._count += 1
+        if self._count == 1:
+            self._key = _key(*self._names)
         return hashlib.shake_128(self._key + self._count.to_bytes(8, "little")).digest(size)
 
 

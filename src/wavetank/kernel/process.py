@@ -62,9 +62,8 @@ class Process:
         self.paused = False
         self.kill_signal = 0
         self.entropy: Any = None  # what it draws random bytes from: `kernel.entropy`
-        #: What this process has for itself, `(module dictionary, name)`, and the values there while another one runs.
-        self.own_state: list[tuple[dict[str, Any], str]] = []
-        self.own_values: list[Any] = []
+        #: What this process has for itself: module dictionaries by id, and the values there while another one runs.
+        self.own_state: dict[int, tuple[dict[str, Any], dict[str, Any]]] = {}
         self._free: list[int] = []
         self._next = 0
 
@@ -132,19 +131,23 @@ class Process:
 
     def leave(self) -> None:
         """Another process takes over: put away what is this one's own."""
-        self.own_values = [namespace.get(name) for namespace, name in self.own_state]
+        for namespace, values in self.own_state.values():
+            for name in values:
+                values[name] = namespace.get(name)
 
     def enter(self) -> None:
         """Put this process's own state in place: it takes over."""
-        for (namespace, name), value in zip(self.own_state, self.own_values, strict=True):
-            namespace[name] = value
+        for namespace, values in self.own_state.values():
+            namespace.update(values)
         for call in takes_over:
             call(self)
 
     def own(self, namespace: dict[str, Any], name: str, value: Any) -> None:
         """From now on `namespace[name]` is `value` whenever this process runs."""
-        self.own_state.append((namespace, name))
-        self.own_values.append(value)
+        kept = self.own_state.get(id(namespace))
+        if kept is None:
+            kept = self.own_state[id(namespace)] = (namespace, {})
+        kept[1][name] = value
         if core.K.process is self:
             namespace[name] = value
 
@@ -152,8 +155,8 @@ class Process:
         """What it has for itself at `namespace[name]`, whether it runs or not; None when it is not its own."""
         if core.K.process is self:
             return namespace.get(name)
-        places = zip(self.own_state, self.own_values, strict=True)
-        return next((value for place, value in places if place[0] is namespace and place[1] == name), None)
+        kept = self.own_state.get(id(namespace))
+        return None if kept is None else kept[1].get(name)
 
     def hold(self, thread: Thread) -> None:
         """A thread that must not run came to its turn: keep it until the host goes on, or for ever."""

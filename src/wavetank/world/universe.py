@@ -118,7 +118,6 @@ class Universe:
         for host in self.hosts.values():
             for process in host.stack.processes:
                 process.threads.clear()
-                process.own_values.clear()
                 process.own_state.clear()
                 process.exited.clear()
         for table in (kernel.threads, kernel.frozen, kernel.ready, kernel.heap, kernel.soft, self.programs, self.hosts):
