@@ -45,6 +45,11 @@ def _mix(value: int) -> int:
     return value ^ (value >> 31)
 
 
+def private_map(size: int) -> mmap.mmap:
+    """Memory outside of the heap, of this process alone (Python's default is shared: twice the cost of a page)."""
+    return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+
+
 def hash_key(text: str) -> int:
     """64 bits of a key."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
@@ -124,8 +129,8 @@ class Choices:
         self.listed = in_table or listed is not None
         self.streams: list[Stream] = []
         self._by_name: dict[str, Stream] = {}
-        self._table = memoryview(mmap.mmap(-1, TABLE_BYTES)) if table is None else table
-        self._made = mmap.mmap(-1, MADE_LIMIT * _MADE.size)
+        self._table = memoryview(private_map(TABLE_BYTES)) if table is None else table
+        self._made = private_map(MADE_LIMIT * _MADE.size)
         self.count = 0
         if listed:
             fill_table(self._table, listed)

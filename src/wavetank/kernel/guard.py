@@ -20,8 +20,9 @@ import ctypes
 import os
 import struct
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from errno import EINVAL, ENOSYS, EPERM, ESRCH
+from functools import cache
 from typing import Any, Final, NamedTuple
 
 from wavetank.errors import NotSimulatedOSError
@@ -95,6 +96,9 @@ _SET_MODE_FILTER, _GET_ACTION_AVAIL = 1, 2  # linux/seccomp.h
 #: without it, kernels before 5.16 slow down the whole process (speculative store bypass).
 _TSYNC, _SPEC_ALLOW = 1, 4
 
+_PID_BYTES: Final = struct.Struct("=I")
+_PID: Final = 0xDEAD_BEEF  # no process has this number, and no instruction another use for it
+
 _Instruction = tuple[int, int, int, int]
 
 
@@ -112,7 +116,7 @@ def _refuse_unless(number: int, test: int, value: int) -> Iterator[_Instruction]
     yield _RETURN, 0, 0, _ALLOW
 
 
-def _program(machine: _Machine, pid: int, open_groups: set[str]) -> Iterator[_Instruction]:
+def _program(machine: _Machine, pid: int, open_groups: Collection[str]) -> Iterator[_Instruction]:
     """The filter of the process `pid`, to which these groups are open."""
     numbers = machine.numbers
     yield _LOAD, 0, 0, _ARCH
@@ -165,13 +169,26 @@ def available() -> str | None:
     return f"seccomp(2) is refused: {os.strerror(problem)}" if problem else None
 
 
+@cache
+def _parts(open_groups: frozenset[str]) -> list[bytes]:
+    """The filter, cut where the number of the process belongs."""
+    assert _machine is not None
+    code = b"".join(_INSTRUCTION.pack(*each) for each in _program(_machine, _PID, open_groups))
+    return code.split(_PID_BYTES.pack(_PID))
+
+
+def prepare() -> None:
+    """In the image: make the filter that most runs use, so that none of them has to."""
+    if available() is None:
+        _parts(frozenset())
+
+
 def _install_filter(open_groups: set[str]) -> str | None:
     """Install the filter for the rest of this process's life; None, or why that was not possible."""
     problem = available()
     if problem is not None:
         return problem
-    assert _machine is not None
-    code = b"".join(_INSTRUCTION.pack(*each) for each in _program(_machine, _real_getpid(), open_groups))
+    code = _PID_BYTES.pack(_real_getpid()).join(_parts(frozenset(open_groups)))
     if _library.prctl(_PR_SET_NO_NEW_PRIVS, *map(ctypes.c_ulong, (1, 0, 0, 0))):
         return f"prctl(PR_SET_NO_NEW_PRIVS) is refused: {os.strerror(ctypes.get_errno())}"
     program = _Filter(len(code) // _INSTRUCTION.size, code)

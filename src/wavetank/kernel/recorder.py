@@ -7,12 +7,12 @@ the digest covers is said in `wavetank.trace.digest`.
 
 from __future__ import annotations
 
-import mmap
 import os
 from collections.abc import Callable
 from typing import Final
 from zlib import crc32
 
+from wavetank.kernel.choices import private_map
 from wavetank.trace.digest import TraceDigest, opaque_size
 from wavetank.trace.schema import HEADER, Kind, file_header
 
@@ -64,7 +64,7 @@ class Recorder:
         self.current_task: Callable[[], str | None] = _no_task
         self._tasks: dict[str, int] = {}
         self._task_count = 0
-        self._buffer = mmap.mmap(-1, _SIZE)
+        self._buffer = private_map(_SIZE)
         self._offset = 0
         self._record = bytearray(_HEADER_SIZE)
         self._parts: list[bytes | bytearray | memoryview] = [self._record, b""]

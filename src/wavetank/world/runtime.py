@@ -61,6 +61,7 @@ def prepare(target: Target) -> None:
     if target.module:
         _prepare_module(target.module)
     threads.remember_image()
+    guard.prepare()
     from wavetank.world import rehearsal  # which builds its world with what stands here
 
     rehearsal.rehearse()
@@ -108,13 +109,18 @@ def execute(job: Job, scenario: Scenario | None = None) -> RunResult:
     watchdog.start()
     reason = kernel.run()
     watchdog.stop()
+    _kept.append((kernel, universe, director))
+    return conclude(universe, director, reason, job)
+
+
+def conclude(universe: Universe, director: Director | None, reason: Any, job: Job) -> RunResult:
+    """The result of a run whose kernel has stopped for `reason`. Raises as `execute`."""
     files.clear()
     _judge(universe, director, reason, job)
-    _kept.append((kernel, universe, director))
     if director is not None and director.refused is not None:
         raise director.refused
     result = _compose(universe, director, job)
-    error = oracles.blamed()
+    error = universe.oracles.blamed()
     if job.debugger and error is not None:
         result.notes += filter(None, [debug.post_mortem(error)])
     return result
@@ -141,6 +147,8 @@ def build(job: Job, scenario: Scenario | None) -> tuple[Universe, Director | Non
 
 def _nothing_allowed(names: tuple[str, ...]) -> list[str]:
     """Words about names after `--allow` that allow nothing."""
+    if not names:
+        return []
     known = {*refusals.names(), *guard.names()}
     return [
         f"--allow {name}: nothing is refused by this name.{did_you_mean(name, known)}"
