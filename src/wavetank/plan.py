@@ -45,7 +45,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     `seed`: 0 to 2**63 - 1, from which choices are drawn when `choices` is None. `epoch_s`: whole seconds since 1970
     (UTC) at which the virtual wall clock starts. `faults`: in the order in which they act at equal times. `choices`:
     None, or key -> value for exactly the choices that are not calm. `delay_limit_s`: at most so many seconds of delay
-    do the faults add to one exchange of ordinary length over one connection, its handshake included; None: no bound. Raises `PlanError` when a value is not valid.
+    do the faults add to one exchange of ordinary length over one connection, its handshake included; None: no bound.
+    Raises `PlanError` when a value is not valid.
     """
 
     schema: int = SCHEMA

@@ -168,10 +168,11 @@ def explore(
     """Run `scenario` with seeds from `seed` upward until one fails, and say what was found.
 
     `runs`: how many at most, None for no limit; `seconds`: real time at most; `workers`: how many at a time, None for
-    one on each processor; `keep_going`: do not stop at the first failure; `shrink`: leave out of a plan what the failure
-    does not need; `plan`: its faults for every run, instead of those drawn from the seed. Each failure is run again before it is reported, and its file is written below `dir`.
-    A function that is not at the top level of a module has no failure file, and runs one at a time.
-    The other arguments, and what is raised, are those of `run`; `EnvironmentProblem` also when `dir` cannot be written.
+    one on each processor; `keep_going`: do not stop at the first failure; `shrink`: leave out of a plan what the
+    failure does not need; `plan`: its faults for every run, instead of those drawn from the seed. Each failure is run
+    again before it is reported, and its file is written below `dir`. A function that is not at the top level of a
+    module has no failure file, and runs one at a time. The other arguments, and what is raised, are those of `run`;
+    `EnvironmentProblem` also when `dir` cannot be written.
     """
     settings = _settings(faults, no_oracle, limit_virtual, limit_real, allow)
     search = Search(first_seed=seed, runs=runs, seconds=seconds, keep_going=keep_going, shrink=shrink, plan=plan)
