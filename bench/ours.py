@@ -46,8 +46,11 @@ def main() -> None:
     parser.add_argument("cell")
     parser.add_argument("--faults", default="none")
     parser.add_argument("--trace", action="store_true", help="keep the whole trace, not the digest alone")
+    parser.add_argument("--series", action="store_true", help="one after another in one process: see series.py")
     parser.add_argument("--seconds", type=float, default=4.0, help="how long to repeat tiny simulations")
     given = parser.parse_args()
+    if given.series:
+        os.execv(sys.executable, [sys.executable, str(HERE / "series.py"), str(given.seconds)])
     file = HERE / ("heavy.py" if given.cell == "tiny-heavy" else "scenarios.py")
     function = given.cell.removesuffix("-heavy").replace("-", "_")
     families = parse_families(given.faults)
@@ -56,7 +59,7 @@ def main() -> None:
     with Session(target.parse(f"{file}::{function}"), settings, epoch_s=0) as session:
         seed = MILD_SEED if families else 0
         plan = plan_for(seed, families, 0) if families else Plan(seed=seed, epoch_s=0)
-        trace = tempfile.NamedTemporaryFile() if given.trace else None
+        trace = tempfile.NamedTemporaryFile() if given.trace else None  # noqa: SIM115  # until this process ends
         pid = session.image._pid
 
         def run() -> RunResult:
