@@ -115,8 +115,8 @@ class Scripted:
         return self.answer(len(self.calls), opaque)
 
 
-def failed(digest: str, *, payload: str = "same", error: str = "E: wrong") -> RunResult:
-    record = FailureRecord(kind="exception", error=error, host="h", time_ns=1, where="a.py:1 in f", traceback="")
+def failed(digest: str, *, payload: str = "same", error: str = "E: wrong", kind: str = "exception") -> RunResult:
+    record = FailureRecord(kind=kind, error=error, host="h", time_ns=1, where="a.py:1 in f", traceback="")
     payloads = [Payload("a -> b", 10, payload), Payload("b -> a", 10, "same")]
     return RunResult(digest=digest, events=1, virtual_ns=1, failure=record, choices={"cut x / 1": 3}, payloads=payloads)
 
@@ -165,6 +165,11 @@ def test_a_run_without_digest_is_the_same_when_it_fails_in_the_same_way() -> Non
     verdict = confirm(Scripted(lambda call, opaque: failed("", error=f"took {call} s")), failed("", error="took 0 s"))
     assert verdict.parted == ""
     assert verdict.plan.choices is None
+
+
+def test_a_spin_is_the_same_wherever_the_watchdog_finds_it() -> None:
+    session = Scripted(lambda call, opaque: failed(f"{call}", error=f"a timer is {call} s late", kind="spin"))
+    assert confirm(session, failed("aa", error="a timer is 0 s late", kind="spin")).failure.kind == "spin"
 
 
 # ---- failure files

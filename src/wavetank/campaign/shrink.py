@@ -18,7 +18,7 @@ from typing import Final
 
 import msgspec
 
-from wavetank.campaign.confirm import Verdict, cause, same
+from wavetank.campaign.confirm import Verdict, cause, same, traced
 from wavetank.campaign.session import Runs
 from wavetank.faults import AnyFault
 from wavetank.plan import Plan
@@ -73,7 +73,7 @@ class _Shrinking:
         opaque = self.verdict.opaque
         first = self.session.run(plan, opaque=opaque, want_choices=True)
         used = msgspec.structs.replace(plan, choices=dict(first.choices))
-        second = self.session.run(used, opaque=opaque)
+        second = traced(self.session, used, opaque)
         if first.failure is None or cause(first) != self.wanted or not same(first, second):
             return self.verdict
         return self._with_notes(Verdict(used, self.verdict.original_plan, second, opaque, notes=self.verdict.notes))
