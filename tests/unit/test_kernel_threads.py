@@ -366,8 +366,8 @@ def test_the_end_of_a_process_ends_its_pools_and_leaves_those_of_others() -> Non
         found = []
 
         def program():
-            core.K.process.own(vars(pools), "_shutdown", False)
-            core.K.process.own(vars(pools), "_threads_queues", weakref.WeakKeyDictionary())
+            core.K.process.own(vars(pools), {"_shutdown": False})
+            core.K.process.own(vars(pools), {"_threads_queues": weakref.WeakKeyDictionary()})
             threads.process_threads_begin()
             future = pools.ThreadPoolExecutor(2).submit(time.sleep, 2)
             threads.process_threads_end()
@@ -375,8 +375,8 @@ def test_the_end_of_a_process_ends_its_pools_and_leaves_those_of_others() -> Non
             core.K.process.finish(0)
             core.K.give_up()
 
-        core.K.process.own(vars(pools), "_shutdown", False)
-        core.K.process.own(vars(pools), "_threads_queues", weakref.WeakKeyDictionary())
+        core.K.process.own(vars(pools), {"_shutdown": False})
+        core.K.process.own(vars(pools), {"_threads_queues": weakref.WeakKeyDictionary()})
         pool = pools.ThreadPoolExecutor(1)
         pool.submit(int).result()
         world.start(world.process("beta", "other", 200), program)

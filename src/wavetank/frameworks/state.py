@@ -64,7 +64,7 @@ def forget() -> None:
 def _give(process: Process, places: tuple[_Place, ...], fresh: _Values, importing: _Values) -> None:
     values = importing() if process in _importers else fresh()
     for (namespace, name), value in zip(places, values, strict=True):
-        process.own(namespace, name, value)
+        process.own(namespace, {name: value})
 
 
 def per_thread(get: Callable[[], Any], put: Callable[[Any], object]) -> int:

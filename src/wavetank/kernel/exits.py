@@ -87,7 +87,7 @@ def _count() -> int:
 
 def begin(process: Process, inherited: list[_Callback]) -> None:
     """Give a new process its own list, which starts with the image's callbacks."""
-    process.own(_state, "callbacks", list(inherited))
+    process.own(_state, {"callbacks": list(inherited)})
 
 
 def registered() -> list[_Callback]:

@@ -142,14 +142,15 @@ class Process:
         for call in takes_over:
             call(self)
 
-    def own(self, namespace: dict[str, Any], name: str, value: Any) -> None:
-        """From now on `namespace[name]` is `value` whenever this process runs."""
+    def own(self, namespace: dict[str, Any], values: dict[str, Any]) -> None:
+        """From now on `namespace` has these values whenever this process runs. `values` is kept."""
         kept = self.own_state.get(id(namespace))
         if kept is None:
-            kept = self.own_state[id(namespace)] = (namespace, {})
-        kept[1][name] = value
+            self.own_state[id(namespace)] = (namespace, values)
+        else:
+            kept[1].update(values)
         if core.K.process is self:
-            namespace[name] = value
+            namespace.update(values)
 
     def own_value(self, namespace: dict[str, Any], name: str) -> Any:
         """What it has for itself at `namespace[name]`, whether it runs or not; None when it is not its own."""

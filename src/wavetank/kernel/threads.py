@@ -371,15 +371,12 @@ def process_threads_begin(process: Process | None = None) -> None:
     own = vars(threading)
     if not _image:
         _image.update(excepthook=threading.excepthook, atexits=tuple(own["_threading_atexits"]))
-    process.own(own, "_active", {})
-    process.own(own, "_limbo", {})
-    process.own(own, "_counter", count(1).__next__)
-    process.own(own, "_threading_atexits", list(_image["atexits"]))
-    process.own(own, "_SHUTTING_DOWN", False)
-    process.own(own, "excepthook", _image["excepthook"])
+    values: dict[str, Any] = {"_active": {}, "_limbo": {}, "_counter": count(1).__next__, "_SHUTTING_DOWN": False}
+    values |= {"_threading_atexits": list(_image["atexits"]), "excepthook": _image["excepthook"]}
     if "_shutdown_locks" in own:
-        process.own(own, "_shutdown_locks", set())
-    process.own(own, "_main_thread", own["_MainThread"]())
+        values["_shutdown_locks"] = set()
+    process.own(own, values)
+    process.own(own, {"_main_thread": own["_MainThread"]()})
     process.exited.append(import_lock.release_all)
     thread_locals.inherit()
     finalizers.begin()

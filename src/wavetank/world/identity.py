@@ -71,12 +71,12 @@ _SYSTEM: Final = (
     "argv", "orig_argv", "path", "stdin", "stdout", "stderr", "__stdin__", "__stdout__", "__stderr__", "excepthook",
     "unraisablehook",
 )  # fmt: skip
-_SLOTS: Final[list[tuple[dict[str, Any], str]]] = [
-    *((sys.__dict__, name) for name in _SYSTEM),
-    (sys.modules, "__main__"),
-    (os.environ.__dict__, "_data"),
-    (os.environb.__dict__, "_data"),
-]
+_PLACES: Final[tuple[tuple[dict[str, Any], tuple[str, ...]], ...]] = (
+    (sys.__dict__, _SYSTEM),
+    (sys.modules, ("__main__",)),
+    (os.environ.__dict__, ("_data",)),
+    (os.environb.__dict__, ("_data",)),
+)
 
 
 def assume(
@@ -106,8 +106,8 @@ def assume(
         "__main__": main,
         "_data": variables,
     }
-    for namespace, name in _SLOTS:
-        process.own(namespace, name, values[name])
+    for namespace, names in _PLACES:
+        process.own(namespace, {name: values[name] for name in names})
     exits.begin(process, inherited)
     state.begin(process)
     _assume_library_state(process)
@@ -115,8 +115,8 @@ def assume(
 
 def keep_present(process: Process) -> None:
     """Make what is in place now this process's own: for the one on whose thread the world is scheduled."""
-    for namespace, name in _SLOTS:
-        process.own(namespace, name, namespace.get(name))
+    for namespace, names in _PLACES:
+        process.own(namespace, {name: namespace.get(name) for name in names})
     exits.begin(process, exits.registered())
     state.begin(process)
     _assume_library_state(process)
@@ -127,14 +127,13 @@ def _assume_library_state(process: Process) -> None:
     logging = sys.modules.get("logging")
     if logging is not None:
         # Handlers hold the streams of the process that made them; the levels of loggers stay shared.
-        process.own(logging.root.__dict__, "handlers", list(logging.root.handlers))
-        process.own(logging.__dict__, "_handlers", weakref.WeakValueDictionary(logging._handlers))
-        process.own(logging.__dict__, "_handlerList", list(logging._handlerList))
+        handlers = weakref.WeakValueDictionary(logging._handlers)
+        process.own(logging.root.__dict__, {"handlers": list(logging.root.handlers)})
+        process.own(logging.__dict__, {"_handlers": handlers, "_handlerList": list(logging._handlerList)})
     pools = sys.modules.get("concurrent.futures.thread")
     if pools is not None:
         # One process's end must neither wait for the workers of another nor forbid it new ones.
-        process.own(pools.__dict__, "_shutdown", False)
-        process.own(pools.__dict__, "_threads_queues", weakref.WeakKeyDictionary())
+        process.own(pools.__dict__, {"_shutdown": False, "_threads_queues": weakref.WeakKeyDictionary()})
     events = sys.modules.get("asyncio.events")
     if events is not None:
-        process.own(events.__dict__, "_event_loop_policy", None)
+        process.own(events.__dict__, {"_event_loop_policy": None})
