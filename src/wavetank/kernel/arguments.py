@@ -2,7 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
+from operator import index
+from typing import Any, Final
+
+from wavetank.kernel.endpoint import AF_INET, AF_INET6
+
+_INT_MAX: Final = (1 << 31) - 1
+#: The families whose addresses are tuples.
+_TUPLES: Final = {AF_INET: "AF_INET", AF_INET6: "AF_INET6"}
+
+
+def c_int(value: Any) -> int:
+    """An argument that C takes as an int (`PyArg_Parse` with "i"), with its TypeError and OverflowError."""
+    number: int = index(value)
+    if not -(1 << 63) <= number < 1 << 63:
+        raise OverflowError("Python int too large to convert to C long")
+    if number > _INT_MAX:
+        raise OverflowError("signed integer is greater than maximum")
+    if number < -_INT_MAX - 1:
+        raise OverflowError("signed integer is less than minimum")
+    return number
+
+
+def as_int(value: Any) -> int:
+    """The same for calls with this only argument (`_PyLong_AsInt`)."""
+    number: int = index(value)
+    if not -_INT_MAX - 1 <= number <= _INT_MAX:
+        raise OverflowError("Python int too large to convert to C int")
+    return number
 
 
 def timeout_ns(value: Any) -> int | None:
@@ -40,3 +67,41 @@ def size_into(view: memoryview, nbytes: int, call: str) -> int:
     if nbytes > len(view):
         raise ValueError("buffer too small for requested bytes")
     return nbytes or len(view)
+
+
+def writable_parts(buffers: Any) -> list[memoryview]:
+    """The buffers of `recvmsg_into`, as flat bytes."""
+    views = [memoryview(buffer) for buffer in buffers]
+    if any(view.readonly for view in views):
+        raise TypeError("recvmsg_into() argument 1 must be an iterable of single-segment read-write buffers")
+    return [view.cast("B") for view in views]
+
+
+def ancillary_of(items: Any) -> list[tuple[int, int, bytes]]:
+    """The ancillary data of `sendmsg`: (level, type, bytes), each checked."""
+    checked = []
+    for item in items:
+        if not isinstance(item, (tuple, list)) or len(item) != 3:
+            raise TypeError("[sendmsg() ancillary data items] argument must be sequence of length 3")
+        level, kind, data = item
+        checked.append((c_int(level), c_int(kind), bytes(bytes_of(data))))
+    return checked
+
+
+def sendto_arguments(family: int, data: Any, rest: tuple[Any, ...]) -> tuple[Any, int, Any]:
+    """Data, flags and address of `sendto(data[, flags], address)`."""
+    if not 1 <= len(rest) <= 2:
+        raise TypeError(f"sendto() takes 2 or 3 arguments ({len(rest) + 1} given)")
+    data = bytes_of(data)
+    flags = c_int(rest[0]) if len(rest) == 2 else 0
+    if rest[-1] is None:  # which `sendmsg` may be given
+        if family not in _TUPLES:
+            raise TypeError("a bytes-like object is required, not 'NoneType'")
+        raise TypeError(f"sendto(): {_TUPLES[family]} address must be tuple, not NoneType")
+    return data, flags, rest[-1]
+
+
+def check_sendmsg_address(family: int, address: Any) -> None:
+    """TypeError for an address that cannot be one; None is the peer."""
+    if address is not None and family in _TUPLES and not isinstance(address, tuple):
+        raise TypeError(f"sendmsg(): {_TUPLES[family]} address must be tuple, not {type(address).__name__}")

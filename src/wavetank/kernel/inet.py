@@ -7,6 +7,7 @@ and presentation. Inside the kernel an address is a string without zone, IPv4 on
 from __future__ import annotations
 
 import errno
+from operator import index
 from typing import Any
 
 from wavetank.kernel import names
@@ -26,17 +27,18 @@ def parse_address(family: int, address: Any, call: str) -> tuple[str, int]:
     if family == 10 and not 2 <= len(address) <= 4:
         raise TypeError(f"{name} address must be a tuple (host, port[, flowinfo[, scopeid]])")
     host, port = address[0], address[1]
-    if not isinstance(port, int):
-        if not hasattr(port, "__index__"):
-            raise TypeError(f"'{type(port).__name__}' object cannot be interpreted as an integer")
-        port = port.__index__()
-    if not 0 <= port <= 0xFFFF:
-        raise OverflowError(f"{call}(): port must be 0-65535.")
     if isinstance(host, (bytes, bytearray)):
         host = bytes(host).decode("ascii", "surrogateescape")
     if not isinstance(host, str):
         raise TypeError(f"str, bytes or bytearray expected, not {type(host).__name__}")
-    return names.resolve(host, family), port
+    port = index(port)
+    flow, _ = (index(each) & 0xFFFFFFFF for each in (*address[2:], 0, 0)[:2])
+    ip = names.resolve(host, family)
+    if not 0 <= port <= 0xFFFF:
+        raise OverflowError(f"{call}(): port must be 0-65535.")
+    if flow > 0xFFFFF:
+        raise OverflowError(f"{call}(): flowinfo must be 0-1048575.")
+    return ip, port
 
 
 def display(family: int, ip: str, port: int) -> tuple[Any, ...]:

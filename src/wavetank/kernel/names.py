@@ -180,7 +180,10 @@ def _host_text(host: Any, call: str) -> str:
 
 
 def _service_text(port: Any) -> str | None:
-    if port is None or isinstance(port, str):
+    if port is None:
+        return None
+    if isinstance(port, str):
+        port.encode()  # raises what PyUnicode_AsUTF8 raises for lone surrogates
         return port
     if type(port) is int:
         return str(port)

@@ -22,6 +22,7 @@ SO_KEEPALIVE, SO_OOBINLINE, SO_NO_CHECK, SO_PRIORITY, SO_LINGER, SO_REUSEPORT, S
 SO_RCVLOWAT, SO_SNDLOWAT, SO_RCVTIMEO, SO_SNDTIMEO, SO_BINDTODEVICE = 18, 19, 20, 21, 25
 SO_TIMESTAMP, SO_ACCEPTCONN, SO_MARK, SO_PROTOCOL, SO_DOMAIN, SO_RXQ_OVFL = 29, 30, 36, 38, 39, 40
 SO_INCOMING_CPU, SO_ZEROCOPY = 49, 60
+SOL_UDPLITE, UDPLITE_SEND_CSCOV, UDPLITE_RECV_CSCOV = 136, 10, 11
 
 #: Remembered, without effect on what programs can see here: the values of a new socket.
 _IP: Final[dict[int, int | bytes]] = {
@@ -62,6 +63,8 @@ _REMEMBERED: Final[dict[tuple[int, int], int | bytes]] = {
     (SOL_SOCKET, SO_REUSEADDR): 0,
     (SOL_SOCKET, SO_REUSEPORT): 0,
     (SOL_SOCKET, SO_LINGER): struct.pack("ii", 0, 0),
+    (SOL_UDPLITE, UDPLITE_SEND_CSCOV): 0,
+    (SOL_UDPLITE, UDPLITE_RECV_CSCOV): 0,
     (SOL_SOCKET, SO_SNDBUF): 212_992,  # net.core.wmem_default
     (SOL_SOCKET, SO_RCVBUF): 212_992,  # net.core.rmem_default
     (SOL_SOCKET, 32): 212_992,  # SO_SNDBUFFORCE
@@ -104,15 +107,23 @@ def _computed(endpoint: Endpoint, level: int, name: int) -> int | None:
 def _applies(endpoint: Endpoint, level: int) -> bool:
     if level == IPPROTO_IPV6:
         return endpoint.family == AF_INET6
+    if level == SOL_UDPLITE:
+        return endpoint.protocol in (IPPROTO_UDP, SOL_UDPLITE)  # readable of both (`udp_lib_getsockopt`)
+    if level in (IPPROTO_TCP, IPPROTO_UDP):
+        return endpoint.protocol == level
     return level != IPPROTO_IP or endpoint.family in (AF_INET, AF_INET6)
 
 
-def _refuse(call: str, level: int, name: int) -> OSError:
-    if 0 < name <= _HIGHEST.get(level, 0):
+def _refuse(call: str, endpoint: Endpoint, level: int, name: int) -> OSError:
+    if level != SOL_SOCKET and endpoint.family not in (AF_INET, AF_INET6):
+        return error(errno.EOPNOTSUPP)  # `sock_no_setsockopt`
+    if 0 < name <= _HIGHEST.get(level, 0) and _applies(endpoint, level):
         return NotSimulatedOSError(
             f"socket.{call}", f"the option {name} of level {level} is not simulated", errno=errno.ENOPROTOOPT
         )
-    return error(errno.ENOPROTOOPT if level in _HIGHEST else errno.EOPNOTSUPP)
+    own = (IPPROTO_UDP, SOL_UDPLITE) if endpoint.protocol == SOL_UDPLITE else (endpoint.protocol,)
+    known = level in (SOL_SOCKET, IPPROTO_IP, *own) or endpoint.family == AF_INET6
+    return error(errno.ENOPROTOOPT if known or call == "setsockopt" else errno.EOPNOTSUPP)  # `ip_getsockopt`
 
 
 def get(endpoint: Endpoint, level: int, name: int, size: int) -> int | bytes:
@@ -123,7 +134,7 @@ def get(endpoint: Endpoint, level: int, name: int, size: int) -> int | bytes:
     if value is None and _applies(endpoint, level):
         value = endpoint.options.get((level, name), _REMEMBERED.get((level, name)))
     if value is None:
-        raise _refuse("getsockopt", level, name)
+        raise _refuse("getsockopt", endpoint, level, name)
     if size < 0 or size > 1024:
         raise OSError("getsockopt buflen out of range")
     if size == 0:
@@ -147,8 +158,10 @@ def put(endpoint: Endpoint, level: int, name: int, value: Any) -> None:
     if endpoint.set_option(level, name, given):
         return
     default = _REMEMBERED.get((level, name))
+    if level == SOL_UDPLITE and endpoint.protocol != SOL_UDPLITE:
+        default = None
     if default is None or not _applies(endpoint, level):
-        raise _refuse("setsockopt", level, name)
+        raise _refuse("setsockopt", endpoint, level, name)
     if isinstance(default, int) and isinstance(given, bytes) and level == SOL_SOCKET:
         raise error(errno.EINVAL)
     if (level, name) in ((SOL_SOCKET, SO_SNDBUF), (SOL_SOCKET, SO_RCVBUF)):

@@ -12,6 +12,9 @@ import math
 import select as real
 import sys
 from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from operator import index
 from types import ModuleType
 from typing import Any, Final
 
@@ -19,6 +22,7 @@ from wavetank.kernel import core
 from wavetank.kernel.core import CALL_COST_NS, FAR, TIMEOUT
 from wavetank.kernel.file import ERR, HUP, IN, NVAL, OUT, PRI, RDBAND, RDHUP, RDNORM, WRBAND, WRNORM, File, error
 from wavetank.kernel.process import FIRST_FD
+from wavetank.kernel.replace import replace_calls
 
 ET: Final = 1 << 31
 ONESHOT: Final = 1 << 30
@@ -30,6 +34,8 @@ _IN_SET: Final = IN | RDNORM | RDBAND | HUP | ERR
 _OUT_SET: Final = OUT | WRNORM | WRBAND | ERR
 _EXCEPTION_SET: Final = PRI
 _FD_SETSIZE: Final = 1024
+_TIME_LIMIT: Final = 1 << 63  # nanoseconds in PyTime_t
+_INT_MAX: Final = (1 << 31) - 1
 
 
 def fileno_of(thing: Any) -> int:
@@ -64,9 +70,14 @@ _REAL_FILE: Final = _AlwaysReady("file")
 
 def _file(fd: int) -> File | None:
     file = core.K.fds.get(fd)
-    if file is None and fd < FIRST_FD and fd > 2 and _is_open(fd):
+    if file is None and is_real(fd):
         return _REAL_FILE
     return file
+
+
+def is_real(fd: int) -> bool:
+    """Whether `fd` is the number of an open descriptor of the real system."""
+    return fd < FIRST_FD and fd > 2 and _is_open(fd)
 
 
 def _is_open(fd: int) -> bool:
@@ -77,6 +88,13 @@ def _is_open(fd: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def _is_terminal(fd: int) -> bool:
+    import os
+    import stat
+
+    return stat.S_ISCHR(os.stat(fd).st_mode)
 
 
 def _wait_many(files: list[tuple[File, int]], deadline: int, reason: Any) -> bool:
@@ -110,35 +128,45 @@ class _Waiting:
         return f"{self.call} on {', '.join(names) or 'nothing'}{more}"
 
 
-def _deadline(timeout: float | None, unit: float, *, round_up_ms: bool) -> int:
-    """The deadline (ns) of a timeout given in `unit` seconds; FAR for none, -1 for "do not wait"."""
+def _timeout_ns(timeout: Any, unit_ns: int, refuse: Callable[[Any], object]) -> int:
+    """A timeout in ns, rounded up (_PyTime_ROUND_TIMEOUT). `refuse`: the real call, which fails for any other."""
+    if isinstance(timeout, float):
+        ns = timeout * unit_ns
+        if not abs(ns) < _TIME_LIMIT:
+            refuse(timeout)
+        return math.ceil(ns) if ns > 0 else math.floor(ns)
+    try:
+        whole: int = index(timeout) * unit_ns
+    except TypeError:
+        refuse(timeout)
+        raise
+    if abs(whole) >= _TIME_LIMIT:
+        refuse(timeout)
+    return whole
+
+
+def _deadline_ms(timeout: Any, unit_ns: int, refuse: Callable[[Any], object]) -> int:
+    """The deadline (ns) of poll(2) and epoll_wait(2), which count milliseconds; FAR for none, -1 for "do not wait"."""
     if timeout is None:
         return FAR
-    try:
-        seconds = float(timeout) * unit
-    except TypeError:
-        raise TypeError("timeout must be a real number or None") from None
-    if math.isnan(seconds):
-        raise ValueError("Invalid value NaN (not a number)")
-    if seconds < 0:
-        return FAR
-    ns = seconds * 1e9
-    if ns > FAR:
+    ns = _timeout_ns(timeout, unit_ns, refuse)
+    if ns <= 0:
+        return FAR if ns else -1
+    ms = -(-ns // 1_000_000)
+    if ms > _INT_MAX:
         raise OverflowError("timeout is too large")
-    if round_up_ms:  # poll(2) and epoll_wait(2) count milliseconds; CPython rounds up (_PyTime_ROUND_TIMEOUT)
-        ns = math.ceil(ns / 1e6) * 1_000_000
-    return -1 if ns <= 0 else core.K.now + math.ceil(ns)
+    return core.K.now + ms * 1_000_000
 
 
 # ---- select
 
 
 def _set_of(things: Any, mask: int, wanted: dict[int, int]) -> list[tuple[Any, int]]:
-    try:
-        items = list(things)
+    try:  # a list may change while its members are asked for their descriptors (`seq2set`)
+        items = things if isinstance(things, (list, tuple)) else list(things)
     except TypeError:
         raise TypeError("arguments 1-3 must be sequences") from None
-    pairs = []
+    pairs: list[tuple[Any, int]] = []
     for item in items:
         fd = fileno_of(item)
         if FIRST_FD <= fd < FIRST_FD + _FD_SETSIZE or fd < _FD_SETSIZE:
@@ -149,15 +177,19 @@ def _set_of(things: Any, mask: int, wanted: dict[int, int]) -> list[tuple[Any, i
     return pairs
 
 
-def select(
-    rlist: Any, wlist: Any, xlist: Any, timeout: float | None = None, /
-) -> tuple[list[Any], list[Any], list[Any]]:
-    """`select.select`."""
+def _select_deadline(timeout: Any) -> int:
+    if timeout is None:
+        return FAR
+    ns = _timeout_ns(timeout, 1_000_000_000, _refuse_select)
+    if ns < 0:
+        raise ValueError("timeout must be non-negative")
+    return min(core.K.now + ns, FAR) if ns else -1
+
+
+def _select(rlist: Any, wlist: Any, xlist: Any, timeout: Any) -> tuple[list[Any], list[Any], list[Any]]:
     kernel = core.K
     kernel.tick()
-    deadline = _deadline(timeout, 1.0, round_up_ms=False)
-    if timeout is not None and timeout < 0:
-        raise ValueError("timeout must be non-negative")
+    deadline = _select_deadline(timeout)
     wanted: dict[int, int] = {}
     reading = _set_of(rlist, _IN_SET, wanted)
     writing = _set_of(wlist, _OUT_SET, wanted)
@@ -191,12 +223,22 @@ def select(
 # ---- poll
 
 
-class poll:
-    """`select.poll()` objects."""
+class _Poll:
+    """`select.poll()` objects, which only that call makes."""
 
-    def __init__(self) -> None:
-        self._wanted: dict[int, int] = {}
-        self._busy = False
+    __slots__ = ("_busy", "_wanted")
+    _wanted: dict[int, int]
+    _busy: bool
+
+    def __new__(cls, *_: Any, **__: Any) -> _Poll:
+        raise TypeError("cannot create 'select.poll' instances")
+
+    @classmethod
+    def _made(cls) -> _Poll:
+        new = object.__new__(cls)
+        new._wanted = {}
+        new._busy = False
+        return new
 
     def register(self, fd: Any, eventmask: int = IN | PRI | OUT, /) -> None:
         """Register or modify."""
@@ -219,7 +261,7 @@ class poll:
             raise RuntimeError("concurrent poll() invocation")
         kernel = core.K
         kernel.tick()
-        deadline = _deadline(timeout, 1e-3, round_up_ms=True)
+        deadline = _deadline_ms(timeout, 1_000_000, _refuse_poll)
         self._busy = True
         try:
             while True:
@@ -356,29 +398,28 @@ class epoll:
         if flags & ~real.EPOLL_CLOEXEC:
             raise error(errno.EINVAL)
         core.K.tick()
-        self._file = EpollFile()
         self._process = core.K.process
-        self._fd = self._process.install(self._file)
+        self._fd = self._process.install(EpollFile())
 
     @classmethod
     def fromfd(cls, fd: int, /) -> epoll:
         """An epoll object for an open descriptor."""
         new = cls.__new__(cls)
-        file = core.K.fds.get(fd)
-        if not isinstance(file, EpollFile):
-            raise error(errno.EINVAL)
-        new._file, new._process, new._fd = file, core.K.process, fd
+        new._process, new._fd = core.K.process, index(fd)
         return new
 
     def close(self) -> None:
-        """Close the set."""
+        """Close the descriptor, whatever it is by now; CPython reports no error (`select_epoll_close_impl`)."""
         fd, self._fd = self._fd, -1
-        if fd >= 0 and self._process.fds.get(fd) is self._file:
-            self._process.close(fd)
+        if fd >= 0:
+            core.K.tick()
+            with suppress(OSError):
+                core.K.process.close(fd)
 
     def __del__(self) -> None:
-        if getattr(self, "_fd", -1) >= 0 and core.K.process is self._process:
-            self.close()
+        fd = getattr(self, "_fd", -1)
+        if fd >= 0 and core.K.process is self._process and fd in self._process.fds:
+            self._process.close(fd)
 
     def __enter__(self) -> epoll:
         if self._fd < 0:
@@ -398,19 +439,25 @@ class epoll:
         self._check()
         return self._fd
 
-    def _check(self) -> EpollFile:
+    def _check(self) -> None:
         if self._fd < 0:
             raise ValueError("I/O operation on closed epoll object")
-        return self._file
 
     def _target(self, fd: Any) -> tuple[EpollFile, int, File]:
-        own = self._check()
+        self._check()
         number = fileno_of(fd)
         core.K.tick()
+        own = core.K.fds.get(self._fd)
         file = core.K.fds.get(number)
+        if own is None:
+            raise error(errno.EBADF)
         if file is None:
-            raise error(errno.EPERM if number < FIRST_FD and _is_open(number) else errno.EBADF)
-        if file is own:
+            if not is_real(number):
+                raise error(errno.EBADF)
+            if not _is_terminal(number):  # a file on disk (fs/eventpoll.c, `file_can_poll`)
+                raise error(errno.EPERM)
+            file = _REAL_FILE
+        if file is own or not isinstance(own, EpollFile):
             raise error(errno.EINVAL)
         return own, number, file
 
@@ -445,9 +492,6 @@ class epoll:
 
     def poll(self, timeout: float | None = None, maxevents: int = -1) -> list[tuple[int, int]]:
         """Wait for events; `timeout` in seconds, None or negative for ever."""
-        if self._fd < 0:
-            self._check()
-        own = self._file
         kernel = core.K
         kernel.now = now = kernel.now + CALL_COST_NS  # Kernel.tick, without the call
         if now >= kernel.attention:
@@ -456,6 +500,10 @@ class epoll:
             if maxevents != -1:
                 raise ValueError(f"maxevents must be greater than 0, got {maxevents}")
             maxevents = FIRST_FD
+        own = kernel.fds.get(self._fd)
+        if own.__class__ is not EpollFile:
+            self._check()
+            raise error(errno.EBADF if own is None else errno.EINVAL)
         if own.ready:
             found = own.collect(maxevents)
             if found:
@@ -464,7 +512,7 @@ class epoll:
         if timeout == 0:
             kernel.empty_poll()
             return []
-        deadline = _deadline(timeout, 1.0, round_up_ms=True)
+        deadline = _deadline_ms(timeout, 1_000_000_000, _refuse_epoll)
         if deadline < 0:
             kernel.empty_poll()
             return []
@@ -491,15 +539,51 @@ def _shuffled(found: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return found
 
 
+# ---- the module
+
+
+def _refuse_select(timeout: Any) -> None:
+    real.select((), (), (), timeout)
+
+
+def _refuse_poll(timeout: Any) -> None:
+    real.poll().poll(timeout)
+
+
+def _refuse_epoll(timeout: Any) -> None:
+    try:  # the same check, and the other text for types
+        real.select((), (), (), timeout)
+    except TypeError:
+        raise TypeError("timeout must be an integer or None") from None
+
+
+class _Calls:
+    """The functions of `select`: bound methods, as `selectors` keeps `select` as a class attribute (see `replace`)."""
+
+    __slots__ = ()
+
+    def select(
+        self, rlist: Any, wlist: Any, xlist: Any, timeout: Any = None, /
+    ) -> tuple[list[Any], list[Any], list[Any]]:
+        """Wait for descriptors; `timeout` in seconds."""
+        return _select(rlist, wlist, xlist, timeout)
+
+    def poll(self) -> _Poll:
+        """A new poll object."""
+        return _Poll._made()
+
+
 def install() -> None:
     """Put the simulated `select` module in place."""
     module = ModuleType("select", real.__doc__)
     for name in dir(real):
         if not name.startswith("__"):
             setattr(module, name, getattr(real, name))
-    for new in (select, poll, epoll):
+    replace_calls(_Calls(), module)
+    module.epoll = epoll  # type: ignore[attr-defined]
+    _Poll.__name__ = _Poll.__qualname__ = "poll"
+    for new in (_Poll, epoll):
         new.__module__ = "select"
-        setattr(module, new.__name__, new)
     module.__spec__ = real.__spec__
     module.__file__ = getattr(real, "__file__", None)
     sys.modules["select"] = module

@@ -27,10 +27,16 @@ def public_calls(face: object) -> dict[str, Any]:
 
 
 def replace_calls(face: object, *modules: ModuleType) -> None:
-    """In each module, put the face's method `x` in the place of `x`, if the module has an `x`."""
+    """In each module, put the face's method `x` in the place of `x`, if the module has an `x`.
+
+    It says that it is of the same module: what documents or stores functions asks that.
+    """
     for name, call in public_calls(face).items():
         for module in modules:
             if hasattr(module, name):
+                own = getattr(getattr(module, name), "__module__", None)
+                if own and call.__module__.startswith("wavetank."):
+                    call.__func__.__module__ = own
                 setattr(module, name, call)
 
 

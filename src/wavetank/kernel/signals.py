@@ -25,7 +25,7 @@ from wavetank.kernel import core, delivery
 from wavetank.kernel.core import FAR
 from wavetank.kernel.delivery import NSIG, SI_TKILL, SIGABRT, SIGKILL, SIGSTOP, settle
 from wavetank.kernel.file import error
-from wavetank.kernel.replace import replace_calls
+from wavetank.kernel.replace import public_calls, replace_calls
 
 if TYPE_CHECKING:
     from wavetank.kernel.process import Process
@@ -324,6 +324,8 @@ def install() -> None:
 
     core.K.process.handlers = delivery.at_start
     calls = _Signals()
+    for call in public_calls(calls).values():  # where programs find them: those are no builtins, as pydoc sees it
+        call.__func__.__module__ = "signal"
     replace_calls(calls, _signal)
     later = sys.modules.get("signal")
     if later is not None:

@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any, Final
 
 from wavetank.errors import NotSimulatedOSError
-from wavetank.kernel import core, names, options
+from wavetank.kernel import arguments, core, names, options
 from wavetank.kernel.arguments import bytes_of, size_into, timeout_ns
 from wavetank.kernel.core import CALL_COST_NS, FAR
 from wavetank.kernel.endpoint import (
@@ -34,6 +34,9 @@ from wavetank.kernel.endpoint import (
 )
 from wavetank.kernel.file import READABLE, WRITABLE, File, Waiting, error
 from wavetank.kernel.process import FIRST_FD
+from wavetank.kernel.readiness import is_real
+from wavetank.kernel.replace import replace_calls
+from wavetank.kernel.stack import UDP, UDPLITE
 from wavetank.kernel.tcp.connection import Tcp
 from wavetank.kernel.udp import Udp
 from wavetank.kernel.unix import Unix, unix_pair
@@ -53,8 +56,8 @@ def _make(family: int, type_: int, proto: int) -> Endpoint:
     if family in (AF_INET, AF_INET6):
         if kind == SOCK_STREAM and proto in (0, 6):
             return Tcp(stack, family, 6)
-        if kind == SOCK_DGRAM and proto in (0, 17):
-            return Udp(stack, family, 17)
+        if kind == SOCK_DGRAM and proto in (0, UDP, UDPLITE):
+            return Udp(stack, family, proto or UDP)
         if kind == real.SOCK_RAW or (kind == SOCK_DGRAM and proto in (1, 58)):
             raise NotSimulatedOSError("socket.SOCK_RAW", "raw sockets need a real network device", errno=errno.EPERM)
         if (kind, proto) in ((SOCK_STREAM, 132), (SOCK_STREAM, 262), (SOCK_SEQPACKET, 132)):
@@ -114,11 +117,13 @@ class socket:
     def _adopt(self, family: int, type: int, proto: int, fileno: Any) -> None:
         if isinstance(fileno, float):
             raise TypeError("integer argument expected, got float")
-        if not isinstance(fileno, int):
-            raise TypeError(f"'{fileno.__class__.__name__}' object cannot be interpreted as an integer")
+        fileno = index(fileno)
         if fileno < 0:
             raise ValueError("negative file descriptor")
-        file = _endpoint(self._process.fds.get(fileno))
+        given = self._process.fds.get(fileno)
+        if given is None and is_real(fileno):
+            raise error(errno.ENOTSOCK)
+        file = _endpoint(given)
         self._fd = fileno
         self._family = file.family if family == -1 else family
         self._type = file.type if type == -1 else type & ~_MODIFIERS
@@ -324,7 +329,9 @@ class socket:
 
     def recvmsg_into(self, buffers: Any, ancbufsize: int = 0, flags: int = 0, /) -> tuple[int, _Ancillary, int, Any]:
         """Receive data with ancillary data into several buffers."""
-        views = [memoryview(buffer).cast("B") for buffer in buffers]
+        views = arguments.writable_parts(buffers)
+        if ancbufsize < 0:
+            raise ValueError("invalid ancillary data buffer length")
         data, ancillary, message_flags, address = self._receive_message(
             sum(map(len, views)), flags, ancbufsize, "recvmsg_into()"
         )
@@ -394,12 +401,10 @@ class socket:
         if kernel.soft:
             kernel.run_soft()
 
-    def sendto(self, data: Any, *arguments: Any) -> int:
+    def sendto(self, data: Any, *rest: Any) -> int:
         """`sendto(data[, flags], address)`."""
-        if not 1 <= len(arguments) <= 2:
-            raise TypeError(f"sendto() takes 2 or 3 arguments ({len(arguments) + 1} given)")
-        flags, address = arguments if len(arguments) == 2 else (0, arguments[0])
-        return self._send_message(bytes_of(data), address, int(flags), [], "sendto()")
+        data, flags, address = arguments.sendto_arguments(self._family, data, rest)
+        return self._send_message(data, address, flags, [], "sendto()")
 
     def sendmsg(self, buffers: Any, ancdata: Any = (), flags: int = 0, address: Any = None, /) -> int:
         """Send several buffers as one, with ancillary data."""
@@ -407,8 +412,8 @@ class socket:
             data = b"".join(bytes(memoryview(part).cast("B")) for part in buffers)
         except TypeError as problem:
             raise TypeError(f"sendmsg() argument 1 must be iterable of bytes-like objects: {problem}") from None
-        ancillary = [(level, kind, bytes(memoryview(item).cast("B"))) for level, kind, item in ancdata]
-        return self._send_message(data, address, flags, ancillary, "sendmsg()")
+        arguments.check_sendmsg_address(self._family, address)
+        return self._send_message(data, address, arguments.c_int(flags), arguments.ancillary_of(ancdata), "sendmsg()")
 
     def _send_message(self, data: Any, address: Any, flags: int, ancillary: _Ancillary, call: str) -> int:
         file = self._start()
@@ -434,7 +439,7 @@ class socket:
 
     def listen(self, backlog: int = 128, /) -> None:
         """Accept connections from now on."""
-        self._start().listen(index(backlog))
+        self._start().listen(arguments.c_int(backlog))
 
     def _accept(self) -> tuple[int, Any]:
         """The descriptor of a new connection and its peer's address."""
@@ -485,6 +490,7 @@ class socket:
 
     def shutdown(self, how: int, /) -> None:
         """Close one or both directions."""
+        how = arguments.as_int(how)
         file = self._start()
         if how not in (0, 1, 2):
             raise error(errno.EINVAL)
@@ -530,49 +536,50 @@ def _connected(file: Endpoint) -> int:
 # ---- module functions
 
 
-def socketpair(family: int = AF_UNIX, type: int = SOCK_STREAM, proto: int = 0) -> tuple[socket, socket]:
-    """Two connected sockets."""
-    kernel = core.K
-    kernel.tick()
-    if family != AF_UNIX:
-        raise error(errno.EOPNOTSUPP if family in (AF_INET, AF_INET6) else errno.EAFNOSUPPORT)
-    kernel.process.need_room(2)
-    one, two = unix_pair(kernel.process.stack, type & _TYPE_MASK)
-    made = []
-    for file in (one, two):
-        fd = kernel.process.install(file)
-        item = socket(family, type, proto, fileno=fd)
-        if type & real.SOCK_NONBLOCK:
-            item.setblocking(False)
-        made.append(item)
-    return made[0], made[1]
+class _Calls:
+    """The functions of `_socket` that are about sockets: bound methods, for the reason given in `replace`."""
 
+    __slots__ = ()
 
-def dup(fd: int, /) -> int:
-    """A new descriptor for the same socket."""
-    kernel = core.K
-    file = kernel.fds.get(fd)
-    if file is None:
-        raise error(errno.EBADF)
-    return kernel.process.install(file)
+    def socketpair(self, family: int = AF_UNIX, type: int = SOCK_STREAM, proto: int = 0) -> tuple[socket, socket]:
+        """Two connected sockets."""
+        kernel = core.K
+        kernel.tick()
+        if family != AF_UNIX:
+            raise error(errno.EOPNOTSUPP if family in (AF_INET, AF_INET6) else errno.EAFNOSUPPORT)
+        kernel.process.need_room(2)
+        one, two = unix_pair(kernel.process.stack, type & _TYPE_MASK)
+        made = []
+        for file in (one, two):
+            fd = kernel.process.install(file)
+            item = socket(family, type, proto, fileno=fd)
+            if type & real.SOCK_NONBLOCK:
+                item.setblocking(False)
+            made.append(item)
+        return made[0], made[1]
 
+    def dup(self, fd: int, /) -> int:
+        """A new descriptor for the same socket."""
+        kernel = core.K
+        file = kernel.fds.get(fd)
+        if file is None:
+            raise error(errno.EBADF)
+        return kernel.process.install(file)
 
-def close(fd: int, /) -> None:
-    """Close a socket's descriptor."""
-    core.K.tick()
-    core.K.process.close(fd)
+    def close(self, fd: int, /) -> None:
+        """Close a socket's descriptor."""
+        core.K.tick()
+        core.K.process.close(index(fd))
 
+    def getdefaulttimeout(self) -> float | None:
+        """The timeout of new sockets."""
+        return _default_timeout
 
-def getdefaulttimeout() -> float | None:
-    """The timeout of new sockets."""
-    return _default_timeout
-
-
-def setdefaulttimeout(timeout: float | None, /) -> None:
-    """Set the timeout of new sockets."""
-    global _default_timeout
-    ns = timeout_ns(timeout)
-    _default_timeout = None if ns is None else ns / 1e9
+    def setdefaulttimeout(self, timeout: float | None, /) -> None:
+        """Set the timeout of new sockets."""
+        global _default_timeout
+        ns = timeout_ns(timeout)
+        _default_timeout = None if ns is None else ns / 1e9
 
 
 def install() -> None:
@@ -581,8 +588,7 @@ def install() -> None:
     for name in dir(real):
         if not name.startswith("__"):
             setattr(module, name, getattr(real, name))
-    for new in (socketpair, dup, close, getdefaulttimeout, setdefaulttimeout):
-        setattr(module, new.__name__, new)
+    replace_calls(_Calls(), module)
     socket.__module__ = "_socket"
     module.socket = module.SocketType = socket  # type: ignore[attr-defined]
     for name in names.FUNCTIONS:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: /proc/sys/net/ipv4/ip_local_port_range
 EPHEMERAL: Final = (32768, 60999)
+#: IPPROTO_UDP, IPPROTO_UDPLITE
+UDP, UDPLITE = 17, 136
 #: TCP_LISTEN, include/net/tcp_states.h
 LISTENING: Final = 10
 
@@ -100,7 +102,8 @@ class Stack:
         self.node = node
         self.fabric = fabric
         self.tcp = Ports()
-        self.udp = Ports()
+        #: By protocol number.
+        self.datagram = {UDP: Ports(), UDPLITE: Ports()}
         #: Established and half-open connections by (local ip, local port, remote ip, remote port).
         self.connections: dict[tuple[str, int, str, int], Any] = {}
         self.listeners: dict[int, list[Any]] = {}
@@ -153,7 +156,7 @@ class Stack:
             if vanish is not None:
                 vanish()
         self.tcp = Ports()
-        self.udp = Ports()
+        self.datagram = {UDP: Ports(), UDPLITE: Ports()}
         for table in (self.connections, self.listeners, self.abstract):
             table.clear()
         self.processes.clear()

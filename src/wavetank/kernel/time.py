@@ -111,7 +111,7 @@ class _Clocks:
             return wall_ns()
         if clock in _STEADY:
             return core.K.read_clock() + UPTIME_NS
-        if clock in _CPU:
+        if clock in _CPU or _is_of_a_thread(clock):
             return cpu_ns()
         raise error(errno.EINVAL)
 
@@ -119,7 +119,7 @@ class _Clocks:
         clock = _clock_id(clk_id, _real_getres)
         if clock in _COARSE:
             return _COARSE_NS / 1e9
-        if clock in _WALL or clock in _STEADY or clock in _CPU:
+        if clock in _WALL or clock in _STEADY or clock in _CPU or _is_of_a_thread(clock):
             return _RESOLUTION_NS / 1e9
         raise error(errno.EINVAL)
 
@@ -131,9 +131,10 @@ class _Clocks:
         self.clock_settime(clk_id, operator.index(time))
 
     def pthread_getcpuclockid(self, thread_id: int, /) -> int:
-        """The clock of a thread of this process, whose number is CLOCK_THREAD_CPUTIME_ID for any of them."""
-        if any(thread.ident == thread_id for thread in core.K.process.threads):
-            return _THREAD_CPU
+        """The number of the clock of a thread of this process."""
+        clock = _clock_of_thread(operator.index(thread_id))
+        if _is_of_a_thread(clock):
+            return clock
         raise error(errno.ESRCH)
 
     def get_clock_info(self, name: Any, /) -> Any:
@@ -197,6 +198,15 @@ def _clock_id(given: Any, refuse: Callable[[Any], object]) -> int:
     if not hasattr(given, "__index__"):
         refuse(given)  # the real call, which does so in the words of this version
     return operator.index(given)
+
+
+def _clock_of_thread(ident: int) -> int:
+    """Linux include/linux/posix-timers.h: `make_thread_cpuclock`, with the thread's ident for its tid."""
+    return ~ident << 3 | 4 | 2
+
+
+def _is_of_a_thread(clock: int) -> bool:
+    return clock < 0 and any(_clock_of_thread(thread.ident) == clock for thread in core.K.process.threads)
 
 
 def _duration_ns(seconds: Any) -> int:

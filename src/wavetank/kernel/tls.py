@@ -128,7 +128,8 @@ class _Connection:
         """Decrypted bytes, at most `size`; with a buffer, how many were put into it."""
         sock, deadline = self._start()
         try:
-            if self._flowing and (len(buffer[0]) if buffer else size > 0) and not (self._inner.pending() or self._owes):
+            room = memoryview(buffer[0]).nbytes if buffer else size
+            if self._flowing and room > 0 and not (self._inner.pending() or self._owes):
                 self._expect(sock, deadline)
             result = self._drive(_READ, lambda: self._inner.read(size, *buffer), sock, deadline)
             self._flowing = bool(result)

@@ -63,6 +63,8 @@ class RealFile(File):
         real.close(self.fd)
 
 
+_INT_MAX: Final = (1 << 31) - 1
+
 #: A simulated file, or the number of a real descriptor.
 Target: TypeAlias = File | int
 
@@ -98,6 +100,8 @@ def resolve(fd: Any) -> Target:
             return fd
     else:
         fd = operator.index(fd)
+    if not -_INT_MAX - 2 < fd <= _INT_MAX:
+        raise OverflowError("Python int too large to convert to C int")
     kernel = core.K
     file: File | None = kernel.fds.get(fd)
     if file is None:

@@ -221,6 +221,14 @@ class Tcp(Endpoint):
         output.queue(self, data if type(data) is bytes else bytes(data))
         return size
 
+    def send_to(
+        self, data: memoryview | bytes, address: Any, flags: int, ancillary: list[tuple[int, int, bytes]]
+    ) -> int | None:
+        """`sendto(2)`, `sendmsg(2)`: an address is checked and does not count (`tcp_sendmsg` never looks at it)."""
+        if address is not None:
+            parse_address(self.family, address, "sendto")
+        return Endpoint.send_to(self, data, address, flags, ancillary)
+
     def _send_rare(self, data: memoryview | bytes, flags: int) -> int | None:
         if self.state not in CAN_SEND or self.fin_wanted or self.pending_error:
             if self.connecting():

@@ -29,11 +29,15 @@ class Packet:
     """One datagram. Addresses are plain: IPv4 never written as IPv6."""
 
     __slots__ = (
-        "cost", "data", "hops", "interface", "source_ip", "source_port", "target_ip", "target_port", "traffic_class",
+        "cost", "data", "hops", "interface", "protocol", "source_ip", "source_port", "target_ip", "target_port",
+        "traffic_class",
     )  # fmt: skip
 
-    def __init__(self, data: bytes, source: tuple[str, int], target: tuple[str, int], interface: int) -> None:
+    def __init__(
+        self, data: bytes, source: tuple[str, int], target: tuple[str, int], interface: int, protocol: int
+    ) -> None:
         self.data = data
+        self.protocol = protocol
         self.source_ip, self.source_port = source
         self.target_ip, self.target_port = target
         self.interface = interface  # by which it arrives
@@ -42,9 +46,9 @@ class Packet:
         self.cost = cost(len(data), version6=":" in self.target_ip)
 
 
-def find(stack: Stack, local: tuple[str, int], remote: tuple[str, int]) -> Udp | None:
+def find(stack: Stack, protocol: int, local: tuple[str, int], remote: tuple[str, int]) -> Udp | None:
     """The socket that gets what goes from `remote` to `local`: the closest match, of several the last one bound."""
-    owners = stack.udp.bound.get(local[1])
+    owners = stack.datagram[protocol].bound.get(local[1])
     if not owners:
         return None
     best: Udp | None = None
@@ -98,7 +102,7 @@ def arrive(argument: tuple[Node, Packet]) -> None:
     if node.down:
         return
     stack: Stack = node.stack
-    sock = find(stack, (packet.target_ip, packet.target_port), (packet.source_ip, packet.source_port))
+    sock = find(stack, packet.protocol, (packet.target_ip, packet.target_port), (packet.source_ip, packet.source_port))
     if sock is not None:
         sock.arrived(packet)
         return
@@ -115,7 +119,8 @@ def _refused(argument: tuple[Node, Packet]) -> None:
     node, packet = argument
     if node.down:
         return
-    sock = find(node.stack, (packet.source_ip, packet.source_port), (packet.target_ip, packet.target_port))
+    source, target = (packet.source_ip, packet.source_port), (packet.target_ip, packet.target_port)
+    sock = find(node.stack, packet.protocol, source, target)
     if sock is not None and sock.state is ESTABLISHED:
         sock.pending_error = errno.ECONNREFUSED
         sock.notify(ERR)

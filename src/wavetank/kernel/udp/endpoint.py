@@ -20,6 +20,7 @@ from wavetank.kernel.endpoint import Message as Received
 from wavetank.kernel.file import ERR, HUP, RDHUP, READABLE, WRBAND, WRITABLE, error
 from wavetank.kernel.inet import display, parse_address
 from wavetank.kernel.pipe import EVERYTHING
+from wavetank.kernel.stack import UDP, UDPLITE
 from wavetank.kernel.tcp.state import CLOSE, ESTABLISHED, State
 from wavetank.kernel.udp import ancillary, delivery, groups
 from wavetank.kernel.udp.delivery import ANY, Packet
@@ -37,19 +38,20 @@ _SOL_SOCKET, _IPPROTO_IP, _IPPROTO_IPV6 = 1, 0, 41
 _SO_REUSEADDR, _SO_BROADCAST, _SO_RCVBUF, _SO_REUSEPORT, _SO_RCVBUFFORCE, _IPV6_V6ONLY = 2, 6, 8, 15, 33, 26
 _IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER = 10, 23
 _DO_NOT_FRAGMENT: Final = (2, 3)  # IP_PMTUDISC_DO, IP_PMTUDISC_PROBE
+_LABELS: Final = {UDP: "udp", UDPLITE: "udplite"}
 _SEND, _RECEIVE = int(Kind.SEND), int(Kind.RECEIVE)
 _SENT, _DELIVERED, _DROPPED = int(Kind.DATAGRAM_SENT), int(Kind.DATAGRAM_DELIVERED), int(Kind.DATAGRAM_DROPPED)
 
 
 class Udp(Endpoint):
-    """A UDP socket. `local_ip` and `remote_ip` are plain: IPv4 never written as IPv6."""
+    """A UDP or UDP-Lite socket. `local_ip` and `remote_ip` are plain: IPv4 never written as IPv6."""
 
     __slots__ = (
         "local_ip", "local_port", "membership", "payload", "queue", "remote_ip", "remote_port", "reuse_address",
         "reuse_port", "shut", "state", "v6_only",
     )  # fmt: skip
 
-    def __init__(self, stack: Stack, family: int, protocol: int = 17) -> None:
+    def __init__(self, stack: Stack, family: int, protocol: int = UDP) -> None:
         super().__init__(stack, "udp", family, SOCK_DGRAM, protocol)
         self.state: State = CLOSE  # ESTABLISHED: connected
         self.local_ip = ANY[family == AF_INET6]
@@ -84,7 +86,7 @@ class Udp(Endpoint):
             raise
 
     def _take_port(self, port: int) -> None:
-        ports = self.stack.udp
+        ports = self.stack.datagram[self.protocol]
         if port:
             ports.check(port, self)
         else:
@@ -92,15 +94,16 @@ class Udp(Endpoint):
         ports.add(port, self)
         self.local_port = port
         recorder = core.K.recorder
-        label = f"udp {self.stack.name}:{port}"
+        label = f"{_LABELS[self.protocol]} {self.stack.name}:{port}"
         self.number = recorder.define_object(label)
         self.payload = recorder.payload(label, self.number)
 
     def _rehash(self, ip: str) -> None:
         """The local address has changed: among sockets that fit equally well this is now the newest."""
         self.local_ip = ip
-        self.stack.udp.remove(self.local_port, self)
-        self.stack.udp.add(self.local_port, self)
+        ports = self.stack.datagram[self.protocol]
+        ports.remove(self.local_port, self)
+        ports.add(self.local_port, self)
 
     def local_address(self) -> Any:
         """`getsockname(2)`."""
@@ -214,7 +217,7 @@ class Udp(Endpoint):
         self.raise_error()
         if self.shut & SEND_SHUTDOWN:
             raise error(errno.EPIPE)
-        packet = Packet(data, (source, self.local_port), (ip, port), interface)
+        packet = Packet(data, (source, self.local_port), (ip, port), interface, self.protocol)
         ancillary.mark(self, packet, wishes)
         kernel = core.K
         kernel.recorder.event(kernel.now, _SEND, self.number, len(data), data)
@@ -347,7 +350,7 @@ class Udp(Endpoint):
         kernel.recorder.event(kernel.now, Kind.CLOSE, self.number, len(self.queue.packets))
         groups.leave_all(self)
         if self.local_port:
-            self.stack.udp.remove(self.local_port, self)
+            self.stack.datagram[self.protocol].remove(self.local_port, self)
         self.queue.packets.clear()
         self.state = CLOSE
 

@@ -141,7 +141,7 @@ def arrive(argument: tuple[Node, Packet]) -> None:
     multicast = not is_broadcast(group)
     if multicast and not _is_member(stack, group, interface):
         return
-    for sock in tuple(stack.udp.bound.get(packet.target_port, ())):
+    for sock in tuple(stack.datagram[packet.protocol].bound.get(packet.target_port, ())):
         if _fits(sock, packet) and not (multicast and _declines(sock, group, interface)):
             sock.arrived(packet)
 
