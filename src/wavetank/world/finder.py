@@ -25,6 +25,9 @@ from importlib.util import spec_from_file_location
 from types import ModuleType
 from typing import Any, Final
 
+from wavetank.kernel.replace import when_imported
+from wavetank.world import distributions
+
 _WAVETANK: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _STANDARD: Final = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
 LIBRARIES: Final = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
@@ -84,9 +87,14 @@ def _hook(folder: str) -> _Finder:
     return _Finder(folder)
 
 
+def _is_own(folder: str) -> bool:
+    return owner(os.path.join(folder, "")) == "user" and os.path.isdir(folder or os.curdir)
+
+
 def install() -> None:
     """From now on no folder of the user's own is listed. Before anything has been looked for there."""
     if _hook not in sys.path_hooks:
         sys.path_hooks.insert(0, _hook)
+        when_imported("importlib.metadata", lambda metadata: distributions.quieten(metadata, _is_own))
     for folder in [path for path in sys.path_importer_cache if owner(os.path.join(path, "")) == "user"]:
         del sys.path_importer_cache[folder]
