@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from wavetank.frameworks import asyncio, blocking, reports, state, trio, twisted, uvloop
 from wavetank.kernel.core import Thread
+from wavetank.kernel.recorder import Recorder
 
 #: What `runner=` names: each runs a main with its arguments as programs of that framework do, and returns its result.
 runners: Final[dict[str, Callable[..., Any]]] = {
@@ -39,12 +40,18 @@ begin: Final = state.begin
 only_imports: Final = state.only_imports
 
 
-def current_task() -> str | None:
-    """The name of the task that runs now, None outside of tasks."""
-    name = _task_of_asyncio()
-    if name is not None or trio.context is None:
-        return name
-    return trio.task_name()
+def name_tasks(recorder: Recorder) -> None:
+    """Let `recorder` know the task that acts. It asks for every event: Trio is looked at once it has been imported."""
+    recorder.current_task = _task_of_asyncio if trio.context is None else _task_of_either
+
+    def trio_too() -> None:
+        recorder.current_task = _task_of_either
+
+    trio.when_met[:] = [trio_too]
+
+
+def _task_of_either() -> str | None:
+    return _task_of_asyncio() or trio.task_name()
 
 
 def waits(thread: Thread) -> Iterator[tuple[str, str, Any]]:

@@ -17,6 +17,8 @@ from wavetank.kernel import core, replace
 
 #: Trio's `GLOBAL_RUN_CONTEXT`, None until Trio has been imported.
 context: Any = None
+#: Called when Trio has been imported.
+when_met: list[Callable[[], object]] = []
 
 
 def run(main: Callable[..., Coroutine[Any, Any, Any]], *args: Any) -> Any:
@@ -35,6 +37,8 @@ def install() -> None:
 def _meet_run(module: ModuleType) -> None:
     global context
     context = module.GLOBAL_RUN_CONTEXT
+    for call in when_met:
+        call()
 
 
 def _meet_thread_cache(module: ModuleType) -> None:

@@ -161,7 +161,7 @@ def _new_kernel(job: Job) -> Kernel:
     recorder = Recorder(_trace_file(job), frozenset(job.opaque))
     kernel = Kernel(mailbox.choices_of(job), recorder, job.plan.epoch_s * 1_000_000_000)
     kernel.limit = kernel.attention = job.virtual_limit_ns
-    recorder.current_task = frameworks.current_task
+    frameworks.name_tasks(recorder)
     return kernel
 
 
