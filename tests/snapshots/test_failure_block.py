@@ -30,8 +30,8 @@ FAILURE  AssertionError: 3 is not 4
   seed     17, the lowest of 3 that fail so
   faults   0.00 s: latency 5 ms, jitter 20 ms
            0.00 s: loss of 2 %
-  choices  jitter app -> db:7000 #1 / 3 = 4
-           loss app -> db:7000 #1 / 9 = 1
+  choices  app -> db:7000 #1: packet 3 is 0.004 ms late
+           app -> db:7000 #1: packet 9 is lost
 
   Traceback (most recent call last):
     File "/srv/shop/client.py", line 31, in <module>

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from wavetank.faults import Party
+from wavetank.trace.digest import opaque_size
 
 #: Calm one-way latency between two hosts: a switched local network.
 LATENCY_NS: Final = 250_000
@@ -25,6 +26,8 @@ PIECE_GAP_NS: Final = 50_000
 MAX_PIECES: Final = 512
 #: Smallest retransmission timeout of Linux, TCP_RTO_MIN (include/net/tcp.h): what one loss costs at least.
 LOSS_COST_NS: Final = 200_000_000
+#: What the loss of the first packet of a flow costs: TCP_TIMEOUT_INIT, 1 s (RFC 6298).
+OPENING_LOSS_COST_NS: Final = 1_000_000_000
 JITTER_STEP_NS: Final = 1_000
 #: Draws of jitter: how often a packet is late at all, and how often a segment is cut, by style (in 1/65536).
 JITTER_RATE: Final = 1 << 15
@@ -124,6 +127,8 @@ class Path:
         "loss_rate",
         "losses",
         "max_piece",
+        "opaque",
+        "opened",
         "ordinal",
         "read_until",
         "reader_rate",
@@ -166,6 +171,8 @@ class Path:
         self.last_arrival = 0
         self.read_until = 0
         self.losses = 0
+        self.opened = False  # something has passed
+        self.opaque = False  # its payload is left out of the digest, so sizes must not tell in time
         self.calm = False
         self.latency_ns = self.delay_ns = self.jitter_steps = self.bandwidth = self.loss_rate = self.max_piece = 0
         self.reader_rate = self.send_limit = self.receive_limit = self.cut_rate = 0
@@ -189,6 +196,7 @@ class Path:
         if self.link.blocked or (self.loss_rate and self._lost()):
             self.dropped(self, packet)
             return
+        self.opened = True
         if size > 1 and self.max_piece and self.split is not None:
             self._cut(packet, size)
         else:
@@ -198,7 +206,8 @@ class Path:
         if not self.streams("loss", self.key).draw(self.loss_rate, 2):
             self.losses = 0
             return False
-        if not self.allowance.take_all(self.clock.now, LOSS_COST_NS << min(self.losses, 8)):
+        cost = LOSS_COST_NS << min(self.losses, 8) if self.opened else OPENING_LOSS_COST_NS
+        if not self.allowance.take_all(self.clock.now, cost):
             return False
         self.losses += 1
         return True
@@ -209,7 +218,8 @@ class Path:
         split = self.split
         assert split is not None
         for _ in range(MAX_PIECES):
-            piece = draws.draw(self.cut_rate, min(self.max_piece, size - 1) + 1) if size > 1 else 0
+            longest = size - 1 if not self.opaque else 1 << ((size - 1).bit_length() - 1)
+            piece = draws.draw(self.cut_rate, min(self.max_piece, longest) + 1) if size > 1 else 0
             if not piece or self.allowance.take(self.clock.now, PIECE_GAP_NS) < PIECE_GAP_NS:
                 break
             head, packet = split(packet, piece)
@@ -223,7 +233,7 @@ class Path:
         when = now
         if self.bandwidth:
             start = max(now, self.busy_until)
-            busy = start + self.allowance.take(now, size * 1_000_000_000 // self.bandwidth)
+            busy = start + self.allowance.take(now, self._weight(size) * 1_000_000_000 // self.bandwidth)
             self.busy_until = when = busy
         when += self.latency_ns
         earliest = max(when, self.last_arrival + gap)
@@ -235,13 +245,17 @@ class Path:
         self.last_arrival = earliest
         self.clock.at(earliest, self.deliver, packet)
 
+    def _weight(self, size: int) -> int:
+        """What a size counts for in time: of an opaque flow, whose sizes vary by a few bytes, the rounded one."""
+        return opaque_size(size) if self.opaque else size
+
     def reading_delay(self, size: int) -> int:
         """How long a slow reader takes for `size` bytes more, in ns from now; 0 when it is not slow."""
         if not self.reader_rate:
             return 0
         now = self.clock.now
         start = max(now, self.read_until)
-        self.read_until = start + self.allowance.take(now, size * 1_000_000_000 // self.reader_rate)
+        self.read_until = start + self.allowance.take(now, self._weight(size) * 1_000_000_000 // self.reader_rate)
         return self.read_until - now
 
     def send_datagram(self, deliver: Callable[[Any], object], argument: Any, size: int) -> None:

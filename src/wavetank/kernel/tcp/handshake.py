@@ -186,6 +186,7 @@ def _join(tcp: Tcp, path: Path, back: Path, key: Key) -> None:
     recorder = core.K.recorder
     tcp.number = recorder.define_object(path.key)
     tcp.payload = recorder.payload(path.key, tcp.number)
+    path.opaque = tcp.payload.opaque
     loopback = path.link.source == path.link.target
     tcp.mss = MSS_LOOPBACK if loopback else MSS_ETHERNET
     tcp.congestion_window = max(INITIAL_WINDOW_SEGMENTS * tcp.mss, BURST if loopback else 0)
