@@ -7,7 +7,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 
 def test_every_page_is_in_the_index() -> None:
-    named = {*re.findall(r"(?:\]\(|`)([^)`]+\.md)[)`]", (DOCS / "README.md").read_text())}
+    named = {*re.findall(r"(?:\]\(|`)([^)`\s]+\.md)[)`]", (DOCS / "README.md").read_text())}
     pages = {str(page.relative_to(DOCS)) for page in (*DOCS.glob("*.md"), *DOCS.glob("words/*.md"))}
     assert pages - {"README.md"} <= named
 
