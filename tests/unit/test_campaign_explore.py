@@ -105,6 +105,7 @@ class Scripted:
     def __init__(self, answer: Callable[[int, tuple[str, ...]], RunResult]) -> None:
         self.answer = answer
         self.calls: list[tuple[Plan, tuple[str, ...]]] = []
+        self.settings = Settings()
 
     def run(
         self, plan: Plan, *, trace_path: str = "", want_choices: bool = False, opaque: tuple[str, ...] = ()
@@ -147,6 +148,14 @@ def test_a_run_that_does_not_repeat_is_nondeterminism() -> None:
     assert verdict.parted
     assert verdict.failure.kind == "nondeterminism"
     assert "exception: E: wrong" in verdict.failure.error
+
+
+def test_nondeterminism_can_be_switched_off() -> None:
+    session = Scripted(lambda call, opaque: failed(f"{call}"))
+    session.settings = Settings(no_oracle=("nondeterminism",))
+    verdict = confirm(session, failed("0"))
+    assert (verdict.failure.kind, verdict.parted) == ("exception", "")
+    assert "different runs" in verdict.notes[0]
 
 
 def test_addresses_in_a_message_do_not_count() -> None:
