@@ -228,7 +228,8 @@ class _Uuid:
     def uuid1(self, node: int | None = None, clock_seq: int | None = None) -> Any:
         """As the Python code of the module makes it, from the host's wall clock, address and `random`."""
         own = of(core.K.process)
-        self._module._last_timestamp = own.last_uuid_time
+        if self._module._last_timestamp is not None:  # None: nobody has asked yet, or somebody wants it forgotten
+            self._module._last_timestamp = own.last_uuid_time
         try:
             return self._real_uuid1(node, clock_seq)
         finally:

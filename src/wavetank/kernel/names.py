@@ -367,6 +367,8 @@ sethostname = _calls.sethostname
 
 def install() -> None:
     """Put the calls into `_socket`, and into `socket` if it is imported already."""
+    for name in FUNCTIONS:
+        getattr(_calls, name).__func__.__module__ = "_socket"
     for module in (sys.modules.get("_socket"), sys.modules.get("socket")):
         for name in FUNCTIONS:
             if module is not None and not (module.__name__ == "socket" and name == "getaddrinfo"):

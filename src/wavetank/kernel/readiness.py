@@ -51,6 +51,8 @@ def fileno_of(thing: Any) -> int:
         fd = method()
         if not isinstance(fd, int):
             raise TypeError("fileno() returned a non-integer")
+    if not -_INT_MAX - 1 <= fd <= _INT_MAX:
+        raise OverflowError("Python int too large to convert to C int")
     if fd < 0:
         raise ValueError(f"file descriptor cannot be a negative integer ({fd})")
     return fd

@@ -28,6 +28,7 @@ from wavetank.errors import KernelError
 from wavetank.kernel import core, finalizers, import_lock, locks, queues
 from wavetank.kernel import locals as thread_locals
 from wavetank.kernel.core import FAR, TIMEOUT, Thread
+from wavetank.kernel.delivery import settle
 from wavetank.kernel.process import Process
 
 #: Called with each exception that ends a thread, and words for where; besides `threading.excepthook`, not instead.
@@ -241,6 +242,8 @@ class _Threads:
         process = core.K.process
         if callable(process.handlers.get(signum)):
             process.send_signal(signum)
+            if process.pending:  # what is the end of any call in the real one
+                settle()
 
 
 def _new_thread(function: Callable[..., object], *, daemon: bool) -> Thread:
@@ -430,6 +433,8 @@ def install() -> None:
     _find_unraisable_type()
     face = _Threads()
     new: dict[str, Any] = {name: getattr(face, name) for name in _NEW}
+    for call in new.values():
+        call.__func__.__module__ = "_thread"
     new |= {alias: new[name] for alias, name in _ALIASES.items()}
     new |= {"RLock": locks.RLock, "LockType": locks.lock, "lock": locks.lock, "_ThreadHandle": _ThreadHandle}
     if sys.version_info >= (3, 13):

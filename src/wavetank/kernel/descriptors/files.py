@@ -18,6 +18,7 @@ from typing import Any, Final
 from wavetank.kernel import core
 from wavetank.kernel.arguments import bytes_of
 from wavetank.kernel.buffered import buffer_over
+from wavetank.kernel.c_errno import c_errno
 from wavetank.kernel.descriptors import table
 from wavetank.kernel.descriptors.table import BLOCK, is_simulated
 from wavetank.kernel.file import File, error
@@ -114,6 +115,7 @@ class DescriptorIO(_RealFileIO):  # type: ignore[misc]  # the base is chosen so 
         try:
             return table.write(file, bytes_of(data))
         except BlockingIOError:
+            c_errno.value = errno.EAGAIN  # which the buffer in C puts into the error that it raises
             return None
 
     def truncate(self, size: int | None = None, /) -> int:
@@ -329,6 +331,7 @@ def _over(raw: Any, mode: str, buffering: int, encoding: str | None, errors: str
 def install() -> None:
     """Replace `open` everywhere it stands, and `FileIO`."""
     opening = Open().open
+    Open.open.__module__ = io.open.__module__
     for module in (_io, io, builtins):
         module.open = opening  # type: ignore[attr-defined]
     for module in (_io, io):

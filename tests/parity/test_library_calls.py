@@ -1,0 +1,90 @@
+"""Small things that CPython's own suites look at, in modules that stand on replaced calls."""
+
+from typing import Any
+
+from tests.unit.kernel_harness import real, simulated
+
+FACES = ("time", "threads", "descriptors", "entropy", "signals", "readiness", "socket", "names")
+
+
+def same_on_linux(body: Any) -> Any:
+    there = real(body)
+    here = simulated(body, faces=FACES)
+    assert here == there
+    return here
+
+
+def test_a_buffer_over_a_full_pipe_says_why() -> None:
+    def body():
+        import errno
+        import os
+
+        reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        with open(writer, "wb", buffering=100) as file:
+            written = []
+            try:
+                while True:
+                    written.append(file.write(b"x" * 99))
+            except BlockingIOError as problem:
+                answer = (problem.errno == errno.EAGAIN, problem.args[1], sum(written) > 60_000)
+            os.read(reader, 65_536)
+        os.close(reader)
+        return answer
+
+    assert same_on_linux(body)[0]
+
+
+def test_an_interrupt_of_the_main_thread_by_itself_comes_at_once() -> None:
+    def body():
+        import _thread
+        import signal
+
+        def handler(*_: object) -> None:
+            raise ZeroDivisionError
+
+        signal.signal(signal.SIGINT, handler)
+        try:
+            _thread.interrupt_main()
+        except ZeroDivisionError:
+            return "at once"
+        return "not yet"
+
+    assert same_on_linux(body) == "at once"
+
+
+def test_replaced_functions_are_of_their_modules() -> None:
+    def body():
+        import _thread
+        import io
+        import os
+        import select
+        import socket
+        import time
+
+        return [
+            call.__module__
+            for call in (
+                time.time, time.sleep, os.read, os.pipe, _thread.get_native_id, _thread.start_new_thread, io.open,
+                select.select, socket.gethostname, os.urandom,
+            )
+        ]  # fmt: skip
+
+    same_on_linux(body)
+
+
+def test_a_uuid_whose_last_time_is_forgotten() -> None:
+    def body():
+        import time
+        import uuid
+        from unittest import mock
+
+        uuid.uuid1()
+        with (
+            mock.patch.multiple(uuid, _generate_time_safe=None, _last_timestamp=None, getnode=lambda: 93328246233727),
+            mock.patch.object(time, "time_ns", return_value=1545052026752910643),
+            mock.patch("random.getrandbits", return_value=5317),
+        ):
+            return str(uuid.uuid1())
+
+    assert same_on_linux(body) == "a7a55b92-01fc-11e9-94c5-54e1acf6da7f"
