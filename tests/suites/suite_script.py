@@ -1,0 +1,98 @@
+"""Runs a unittest module as a program: `suite_script.py RESULTS MODULE [PATTERN...]`, simulated or not.
+
+Each line of RESULTS is one JSON list: `["start", test]`, or `["end", test, outcome, reason]` with outcome ok, skip or
+fail. Tests that stand there already are left out, so that whoever started this can go on behind a test that hung.
+"""
+
+import faulthandler
+import fnmatch
+import json
+import os
+import signal
+import sys
+import unittest
+
+from test import support
+
+RESOURCES = ("cpu",)
+#: Real seconds for one test of the real system; in the simulator the oracles see a test that hangs.
+LIMIT_S = float(os.environ.get("SUITE_LIMIT_S", "0"))
+#: These want the resource "network" and use only loopback.
+LOCAL = ("test.test_socketserver",)
+
+
+class Log(unittest.TestResult):
+    """Writes what happens to a file, line by line."""
+
+    def __init__(self, file):
+        super().__init__()
+        self.file = file
+        self.outcome = None
+
+    def write(self, *items):
+        self.file.write(json.dumps(items) + "\n")
+
+    def startTest(self, test):
+        super().startTest(test)
+        self.outcome = ("ok", "")
+        self.write("start", test.id())
+        if LIMIT_S:
+            faulthandler.dump_traceback_later(LIMIT_S, exit=True)
+
+    def stopTest(self, test):
+        super().stopTest(test)
+        self.write("end", test.id(), *self.outcome)
+        self.outcome = None
+
+    def note(self, test, outcome, reason):
+        if self.outcome is None:  # the set-up of a class or module, which is no test
+            self.write("end", test.id(), outcome, reason)
+        elif self.outcome[0] != "fail":
+            self.outcome = (outcome, reason)
+
+    def addError(self, test, err):
+        self.note(test, "fail", self._exc_info_to_string(err, test))
+
+    addFailure = addError
+
+    def addSubTest(self, test, subtest, err):
+        if err is not None:
+            self.addError(test, err)
+
+    def addSkip(self, test, reason):
+        if self.outcome is None or self.outcome[0] == "ok":
+            self.note(test, "skip", reason)
+
+    def addUnexpectedSuccess(self, test):
+        self.note(test, "fail", "unexpected success")
+
+
+def flat(suite):
+    for test in suite:
+        if isinstance(test, unittest.TestSuite):
+            yield from flat(test)
+        else:
+            yield test
+
+
+def known(path):
+    with open(path) as file:
+        return {json.loads(line)[1] for line in file}
+
+
+def main(path, module, patterns):
+    resources = [*RESOURCES, *(["network"] if module in LOCAL else [])]
+    support.use_resources = dict.fromkeys(resources) if sys.version_info >= (3, 14) else resources
+    done = known(path)
+    suite = unittest.TestSuite()
+    for test in flat(unittest.defaultTestLoader.loadTestsFromName(module)):
+        name = test.id()
+        if name not in done and (not patterns or any(fnmatch.fnmatch(name, f"*{each}*") for each in patterns)):
+            suite.addTest(test)
+    with open(path, "a", buffering=1) as file:
+        suite.run(Log(file))
+        file.write(json.dumps(["finished", "", ""]) + "\n")
+
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background begins with it ignored
+main(sys.argv[1], sys.argv[2], sys.argv[3:])
