@@ -69,10 +69,14 @@ def record(kernel: Kernel, what: str, programs: list[Program], others: list[Thre
     waits += [wait for thread in others if not thread.finished for wait in waits_of(thread)]
     waits += unfinished(kernel, [program for program in programs if program not in awaited])
     first = _first(waits)
-    error = f"{what}; {first.name} waits: {first.reason}" if first else what
+    error = f"{what}; {_clause(first)}" if first else what
     detail = "".join(line for wait in waits for line in wait.lines())
     host = first.name.partition("/")[0] if first else ""
     return text_record(HANG, host, kernel.now, error, first.stack if first else [], detail)
+
+
+def _clause(wait: Wait) -> str:
+    return f"{wait.name} {wait.reason}" if wait.reason == "awaits" else f"{wait.name} waits: {wait.reason}"
 
 
 def _first(waits: list[Wait]) -> Wait | None:
