@@ -85,3 +85,28 @@ def test_the_machine_is_the_same_everywhere_and_each_host_has_its_name() -> None
         [("alpha",) * 3, ("beta",) * 3], ("Linux", "6.12.0", "#1 SMP"), "6.12.0", "Linux", True,
         ("Linux", "alpha", "6.12.0", "#1 SMP"), "uname_result", 4, [0, 1, 2, 3], (0.0, 0.0, 0.0), "ProcessLookupError",
     )  # fmt: skip
+
+
+def test_priority_and_processors_are_remembered() -> None:
+    def body():
+        import os
+
+        me = os.getpid()
+        out = [os.getpriority(os.PRIO_PROCESS, me), os.nice(3), os.getpriority(os.PRIO_PGRP, 0)]
+        os.setpriority(os.PRIO_PROCESS, me, 40)
+        out.append(os.getpriority(os.PRIO_PROCESS, 0))
+        os.sched_setaffinity(me, [1, 77])
+        out.append(os.sched_getaffinity(0))
+        errors = [
+            attempt(os.getpriority, 7, 0)[1],
+            attempt(os.getpriority, os.PRIO_PROCESS, 4711)[1],
+            attempt(os.sched_setaffinity, 0, [])[2][0],
+            attempt(os.sched_setaffinity, 0, [-1])[1],
+            attempt(os.sched_setaffinity, 0, [1 << 128])[1],
+        ]
+        return out, errors
+
+    assert run(body) == (
+        [0, 3, 3, 19, {1}],
+        ["OSError", "ProcessLookupError", 22, "ValueError", "OverflowError"],
+    )

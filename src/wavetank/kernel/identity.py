@@ -2,8 +2,8 @@
 
 Owns process ids, groups and sessions, `os.uname`, and the number of processors. Each program is the leader of its own
 session and group, started by init. The machine is the one of the kernel profile, the same wherever a run is repeated:
-pools that are sized by the processors have the same size everywhere. Users, groups and priorities stay the real ones,
-because files on the real disk belong to them.
+pools that are sized by the processors have the same size everywhere. Priority and processors of a process are
+remembered and change nothing. Users and groups stay the real ones, because files on the real disk belong to them.
 """
 
 from __future__ import annotations
@@ -11,13 +11,17 @@ from __future__ import annotations
 import errno
 import operator
 import os
+from collections.abc import Iterable
 from types import ModuleType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from wavetank.kernel import core
 from wavetank.kernel.file import error
 from wavetank.kernel.replace import replace_calls, when_imported
 from wavetank.kernel.signals import processes
+
+if TYPE_CHECKING:
+    from wavetank.kernel.process import Process
 
 #: The parent of every program.
 INIT_PID: Final = 1
@@ -89,11 +93,61 @@ class _Identity:
         return PROCESSORS
 
     def sched_getaffinity(self, pid: int, /) -> set[int]:
-        _own(operator.index(pid))
-        return set(range(PROCESSORS))
+        return set(_process(operator.index(pid)).affinity or range(PROCESSORS))
+
+    def sched_setaffinity(self, pid: int, mask: Iterable[int], /) -> None:
+        """On which processors it may run: remembered."""
+        pid, wanted = operator.index(pid), set()
+        for number in map(operator.index, mask):
+            if number < 0:
+                raise ValueError("negative CPU number")
+            if number >= 1 << 31:
+                raise OverflowError("CPU number too large")
+            wanted.add(number)
+        process = _process(pid)
+        allowed = frozenset(wanted & set(range(PROCESSORS)))
+        if not allowed:
+            raise error(errno.EINVAL)
+        process.affinity = allowed
+
+    def getpriority(self, which: int, who: int) -> int:
+        return _chosen(which, who).nice
+
+    def setpriority(self, which: int, who: int, priority: int) -> None:
+        """Remembered. To go down needs privileges (setpriority(2))."""
+        process = _chosen(which, who)
+        nice = max(-20, min(19, operator.index(priority)))
+        if nice < process.nice and os.geteuid():
+            raise error(errno.EACCES)
+        process.nice = nice
+
+    def nice(self, increment: int, /) -> int:
+        """As `setpriority`, for oneself."""
+        process = core.K.process
+        nice = max(-20, min(19, process.nice + operator.index(increment)))
+        if nice < process.nice and os.geteuid():
+            raise error(errno.EPERM)
+        process.nice = nice
+        return nice
 
     def getloadavg(self) -> tuple[float, float, float]:
         return 0.0, 0.0, 0.0
+
+
+def _process(pid: int) -> Process:
+    """The process `pid` of this host (0: oneself); ESRCH."""
+    found = core.K.process if pid == 0 else next((each for each in processes() if each.pid == pid), None)
+    if found is None:
+        raise error(errno.ESRCH)
+    return found
+
+
+def _chosen(which: int, who: int) -> Process:
+    """Of `getpriority(2)`: a process, or a group, which is one process here; of a user the calling one."""
+    which, who = operator.index(which), operator.index(who)
+    if which not in (os.PRIO_PROCESS, os.PRIO_PGRP, os.PRIO_USER):
+        raise error(errno.EINVAL)
+    return core.K.process if which == os.PRIO_USER and who in (0, os.getuid()) else _process(who)
 
 
 class _Platform:

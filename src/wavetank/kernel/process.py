@@ -52,6 +52,8 @@ class Process:
         self.inheritable: set[int] = set()  # descriptors without FD_CLOEXEC
         self.closed_streams: set[int] = set()  # of 0, 1, 2: what is closed must not be the interpreter's own again
         self.umask = 0o022
+        self.nice = 0
+        self.affinity: frozenset[int] | None = None  # the processors it asked for; None: all
         self.pending: list[int] = []  # handled signals whose handlers have not run yet
         self.handlers: dict[int, Any] = dict(delivery.at_start)
         self.signals = delivery.Signals()
