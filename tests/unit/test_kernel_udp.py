@@ -660,3 +660,49 @@ def test_a_program_by_asyncio(tmp_path: Path) -> None:
         return asyncio.run(main())
 
     as_on_linux(body)
+
+
+@FAMILIES
+def test_what_came_back_is_in_the_queue_of_errors(family: int, host: str) -> None:
+    def body(family, host):
+        import socket
+
+        from tests.support.twins import Log, events
+
+        log = Log()
+        level, name = (0, 11) if family == socket.AF_INET else (41, 25)  # IP_RECVERR, IPV6_RECVERR
+
+        def came_back(size=2_000, room=200):
+            data, items, flags, address = sock.recvmsg(size, room, socket.MSG_ERRQUEUE)
+            return data, [(level, kind, what) for level, kind, what in items], flags, address[0]
+
+        sock = socket.socket(family, socket.SOCK_DGRAM)
+        log.note("blocking, nothing", came_back)
+        sock.setblocking(False)
+        closed = socket.socket(family, socket.SOCK_DGRAM)
+        closed.bind((host, 0))
+        target = closed.getsockname()
+        closed.close()
+        sock.sendto(b"not asked for", target)
+        log.note("nothing", came_back)
+        log.note("poll", events, sock)
+        sock.setsockopt(level, name, 1)
+        sock.sendto(b"x" * 3_000, target)
+        log.note("poll", events, sock)
+        log.note("recv", sock.recv, 1)
+        log.note("the queue stays", events, sock)
+        log.note("its head", lambda: (lambda found: (len(found[0]), *found[1:]))(came_back()))
+        log.note("empty", events, sock)
+        for word in (b"first", b"second"):
+            try:
+                sock.sendto(word, target)
+            except OSError:
+                sock.sendto(word, target)
+        log.note("cut", came_back, 2, 20)
+        log.note("one is left", sock.getsockopt, socket.SOL_SOCKET, socket.SO_ERROR)
+        log.note("second", came_back)
+        log.note("none is left", sock.getsockopt, socket.SOL_SOCKET, socket.SO_ERROR)
+        log.note("poll", events, sock)
+        return log
+
+    as_on_linux(body, family, host)

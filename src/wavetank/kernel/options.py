@@ -12,7 +12,7 @@ import errno
 import struct
 from typing import Any, Final
 
-from wavetank.errors import NotSimulatedOSError
+from wavetank.kernel import refusals
 from wavetank.kernel.endpoint import AF_INET, AF_INET6, Endpoint
 from wavetank.kernel.file import error
 
@@ -118,8 +118,8 @@ def _refuse(call: str, endpoint: Endpoint, level: int, name: int) -> OSError:
     if level != SOL_SOCKET and endpoint.family not in (AF_INET, AF_INET6):
         return error(errno.EOPNOTSUPP)  # `sock_no_setsockopt`
     if 0 < name <= _HIGHEST.get(level, 0) and _applies(endpoint, level):
-        return NotSimulatedOSError(
-            f"socket.{call}", f"the option {name} of level {level} is not simulated", errno=errno.ENOPROTOOPT
+        return refusals.unsupported(
+            f"socket.{call}", f"the option {name} of level {level} is not simulated", errno.ENOPROTOOPT
         )
     own = (IPPROTO_UDP, SOL_UDPLITE) if endpoint.protocol == SOL_UDPLITE else (endpoint.protocol,)
     known = level in (SOL_SOCKET, IPPROTO_IP, *own) or endpoint.family == AF_INET6

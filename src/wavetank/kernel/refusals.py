@@ -10,6 +10,7 @@ does. What is allowed by name (`--allow`) reaches the real function, and then th
 from __future__ import annotations
 
 import _posixsubprocess
+import errno
 import os
 import posix
 import sys
@@ -91,6 +92,16 @@ def names() -> list[str]:
 def note(call: str) -> None:
     """Count a refused call, for the report: a program may swallow the error."""
     refused[call] = refused.get(call, 0) + 1
+
+
+#: The way out where no `--allow` opens one: what is refused has no real counterpart that a simulated object could use.
+NO_WAY_THROUGH: Final = "no --allow lets it through: do without the call, or replace what makes it in the simulated run"
+
+
+def unsupported(call: str, reason: str, number: int = errno.ENOSYS) -> NotSimulatedOSError:
+    """The error for a call, or a variant of one, that is not simulated and cannot be allowed; noted for the report."""
+    note(call)
+    return NotSimulatedOSError(call, reason, errno=number, where=_place(), next=NO_WAY_THROUGH)
 
 
 def _place() -> str:

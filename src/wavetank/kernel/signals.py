@@ -20,8 +20,7 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
-from wavetank.errors import NotSimulatedOSError
-from wavetank.kernel import core, delivery
+from wavetank.kernel import core, delivery, refusals
 from wavetank.kernel.core import FAR
 from wavetank.kernel.delivery import NSIG, SI_TKILL, SIGABRT, SIGKILL, SIGSTOP, settle
 from wavetank.kernel.file import error
@@ -151,7 +150,7 @@ class _Signals:
         core.K.tick()
         if which != _ITIMER_REAL:
             name = "ITIMER_VIRTUAL" if which == _ITIMER_VIRTUAL else "ITIMER_PROF"
-            raise NotSimulatedOSError(f"signal.setitimer({name})", "the processor time of one process is not kept")
+            raise refusals.unsupported(f"signal.setitimer({name})", "the processor time of one process is not kept")
         left, before = delivery.set_timer(core.K.process, delay, period)
         return left // 1000 / 1e6, before // 1000 / 1e6
 

@@ -15,8 +15,7 @@ from operator import index
 from types import ModuleType
 from typing import Any, Final
 
-from wavetank.errors import NotSimulatedOSError
-from wavetank.kernel import arguments, core, names, options
+from wavetank.kernel import arguments, core, names, options, refusals
 from wavetank.kernel.arguments import bytes_of, size_into, timeout_ns
 from wavetank.kernel.core import CALL_COST_NS, FAR
 from wavetank.kernel.endpoint import (
@@ -59,9 +58,9 @@ def _make(family: int, type_: int, proto: int) -> Endpoint:
         if kind == SOCK_DGRAM and proto in (0, UDP, UDPLITE):
             return Udp(stack, family, proto or UDP)
         if kind == real.SOCK_RAW or (kind == SOCK_DGRAM and proto in (1, 58)):
-            raise NotSimulatedOSError("socket.SOCK_RAW", "raw sockets need a real network device", errno=errno.EPERM)
+            raise refusals.unsupported("socket.SOCK_RAW", "raw sockets need a real network device", errno.EPERM)
         if (kind, proto) in ((SOCK_STREAM, 132), (SOCK_STREAM, 262), (SOCK_SEQPACKET, 132)):
-            raise NotSimulatedOSError(f"socket protocol {proto}", "SCTP and MPTCP", errno=errno.EPROTONOSUPPORT)
+            raise refusals.unsupported(f"socket protocol {proto}", "SCTP and MPTCP", errno.EPROTONOSUPPORT)
         raise error(errno.EPROTONOSUPPORT if kind in (1, 2, 3) else errno.ESOCKTNOSUPPORT)
     if family == AF_UNIX:
         if kind not in (SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET, real.SOCK_RAW):
@@ -71,9 +70,7 @@ def _make(family: int, type_: int, proto: int) -> Endpoint:
         return Unix(stack, SOCK_DGRAM if kind == real.SOCK_RAW else kind)
     for name in ("AF_PACKET", "AF_NETLINK", "AF_VSOCK", "AF_BLUETOOTH", "AF_CAN", "AF_ALG", "AF_TIPC", "AF_QIPCRTR"):
         if family == getattr(real, name, -1):
-            raise NotSimulatedOSError(
-                f"socket.{name}", "this address family is not simulated", errno=errno.EAFNOSUPPORT
-            )
+            raise refusals.unsupported(f"socket.{name}", "only IPv4, IPv6 and UNIX are simulated", errno.EAFNOSUPPORT)
     raise error(errno.EAFNOSUPPORT)
 
 
@@ -89,102 +86,103 @@ def _endpoint(file: File | None) -> Endpoint:
 class socket:
     """`_socket.socket`: one descriptor, a timeout, and the calls."""
 
-    # Family and kind are properties here, because `socket.socket` has properties of these names on top.
-    __slots__ = ("_family", "_fd", "_process", "_timeout", "_type", "proto")
+    # Family and kind are properties here, because `socket.socket` has properties of these names on top. What CPython
+    # keeps in C is named `_sim_...`: derived classes have a `_timeout` or `_connect` of their own (PySocks does).
+    __slots__ = ("_sim_family", "_sim_fd", "_sim_process", "_sim_timeout", "_sim_type", "proto")
 
     def __init__(self, family: int = -1, type: int = -1, proto: int = -1, fileno: Any = None) -> None:
         kernel = core.K
         kernel.tick()
-        self._fd = -1
-        self._process = kernel.process
+        self._sim_fd = -1
+        self._sim_process = kernel.process
         if fileno is not None:
-            self._adopt(family, type, proto, fileno)
+            self._sim_adopt(family, type, proto, fileno)
         else:
             family = AF_INET if family == -1 else family
             type = SOCK_STREAM if type == -1 else type
             proto = 0 if proto == -1 else proto
             file = _make(family, type, proto)
-            self._fd = self._process.install(file)
+            self._sim_fd = self._sim_process.install(file)
             file.nonblocking = bool(type & real.SOCK_NONBLOCK)
-            self._family, self._type, self.proto = family, type & ~_MODIFIERS, proto
-        self._timeout: int | None = None
+            self._sim_family, self._sim_type, self.proto = family, type & ~_MODIFIERS, proto
+        self._sim_timeout: int | None = None
         if type != -1 and fileno is None and type & real.SOCK_NONBLOCK:
-            self._timeout = 0
+            self._sim_timeout = 0
         elif _default_timeout is not None:
-            self._timeout = timeout_ns(_default_timeout)
-            self._set_mode()
+            self._sim_timeout = timeout_ns(_default_timeout)
+            self._sim_set_mode()
 
-    def _adopt(self, family: int, type: int, proto: int, fileno: Any) -> None:
+    def _sim_adopt(self, family: int, type: int, proto: int, fileno: Any) -> None:
         if isinstance(fileno, float):
             raise TypeError("integer argument expected, got float")
         fileno = index(fileno)
         if fileno < 0:
             raise ValueError("negative file descriptor")
-        given = self._process.fds.get(fileno)
+        given = self._sim_process.fds.get(fileno)
         if given is None and is_real(fileno):
             raise error(errno.ENOTSOCK)
         file = _endpoint(given)
-        self._fd = fileno
-        self._family = file.family if family == -1 else family
-        self._type = file.type if type == -1 else type & ~_MODIFIERS
+        self._sim_fd = fileno
+        self._sim_family = file.family if family == -1 else family
+        self._sim_type = file.type if type == -1 else type & ~_MODIFIERS
         self.proto = file.protocol if proto == -1 else proto
 
     # ---- descriptor
 
-    def _file(self) -> Endpoint:
-        return _endpoint(core.K.fds.get(self._fd))
+    def _sim_file(self) -> Endpoint:
+        return _endpoint(core.K.fds.get(self._sim_fd))
 
-    def _start(self) -> Endpoint:
+    def _sim_start(self) -> Endpoint:
         """Every call: pay for it, and find the file."""
         core.K.tick()
-        return self._file()
+        return self._sim_file()
 
     def fileno(self) -> int:
         """The descriptor, -1 after close."""
-        return self._fd
+        return self._sim_fd
 
     def close(self) -> None:
         """Close the descriptor."""
-        fd, self._fd = self._fd, -1
+        fd, self._sim_fd = self._sim_fd, -1
         if fd >= 0:
             core.K.tick()
             core.K.process.close(fd)
 
     def detach(self) -> int:
         """Forget the descriptor without closing it."""
-        fd, self._fd = self._fd, -1
+        fd, self._sim_fd = self._sim_fd, -1
         return fd
 
     def __del__(self) -> None:
-        fd = getattr(self, "_fd", -1)
+        fd = getattr(self, "_sim_fd", -1)
         if fd >= 0 and core.K is not None:
-            process = self._process
+            process = self._sim_process
             if process.status is None and fd in process.fds:
                 try:
                     warnings.warn(f"unclosed {self!r}", ResourceWarning, stacklevel=2, source=self)
                 finally:  # also when warnings are errors (`sock_finalize`)
-                    self._fd = -1
+                    self._sim_fd = -1
                     process.close(fd)
 
     def __repr__(self) -> str:
-        return f"<socket object, fd={self._fd}, family={self._family}, type={self._type}, proto={self.proto}>"
+        return f"<socket object, fd={self._sim_fd}, family={self.family}, type={self.type}, proto={self.proto}>"
 
     @property
     def family(self) -> int:
         """The address family."""
-        return self._family
+        return self._sim_family
 
     @property
     def type(self) -> int:
         """The kind of socket, without the flags given with it."""
-        return self._type
+        return self._sim_type
 
     # ---- modes
 
     @property
     def timeout(self) -> float | None:
         """The timeout in seconds."""
-        return None if self._timeout is None else self._timeout / 1e9
+        return None if self._sim_timeout is None else self._sim_timeout / 1e9
 
     def gettimeout(self) -> float | None:
         """The timeout in seconds, None when blocking."""
@@ -192,32 +190,32 @@ class socket:
 
     def settimeout(self, timeout: float | None, /) -> None:
         """Set the timeout in seconds."""
-        self._timeout = timeout_ns(timeout)
-        self._set_mode()
+        self._sim_timeout = timeout_ns(timeout)
+        self._sim_set_mode()
 
     def setblocking(self, flag: Any, /) -> None:
         """True: block; False: do not."""
-        self._timeout = None if flag else 0
-        self._set_mode()
+        self._sim_timeout = None if flag else 0
+        self._sim_set_mode()
 
     def getblocking(self) -> bool:
         """Whether calls may wait."""
-        return self._timeout != 0
+        return self._sim_timeout != 0
 
-    def _set_mode(self) -> None:
-        file = core.K.fds.get(self._fd)
+    def _sim_set_mode(self) -> None:
+        file = core.K.fds.get(self._sim_fd)
         if file is None:
             raise error(errno.EBADF)
-        file.nonblocking = self._timeout is not None
+        file.nonblocking = self._sim_timeout is not None
 
-    def _deadline(self, file: Endpoint, flags: int = 0) -> int:
+    def _sim_deadline(self, file: Endpoint, flags: int = 0) -> int:
         """Until when to wait: FAR for ever, -1 not at all."""
-        timeout = self._timeout
+        timeout = self._sim_timeout
         if timeout == 0 or flags & MSG_DONTWAIT or (timeout is None and file.nonblocking):
             return -1
         return FAR if timeout is None else core.K.now + timeout
 
-    def _wait(self, file: Endpoint, mask: int, deadline: int, call: str, *, exclusive: bool = False) -> None:
+    def _sim_wait(self, file: Endpoint, mask: int, deadline: int, call: str, *, exclusive: bool = False) -> None:
         """Wait until something may have changed; EAGAIN, or TimeoutError, when that is not allowed any more."""
         kernel = core.K
         if kernel.soft:
@@ -237,27 +235,27 @@ class socket:
         kernel.now = now = kernel.now + CALL_COST_NS  # Kernel.tick, without the call
         if now >= kernel.attention:
             kernel.look_around()
-        file = kernel.fds.get(self._fd)
+        file = kernel.fds.get(self._sim_fd)
         if file is None or bufsize <= 0 or flags:
-            return self._recv_rare(bufsize, flags)
+            return self._sim_recv_rare(bufsize, flags)
         data: bytes | None = file.receive(bufsize, 0)
         if data is None:
-            data = self._recv_waiting(bufsize, 0)
+            data = self._sim_recv_waiting(bufsize, 0)
         if kernel.soft:
             kernel.run_soft()
         kernel.streak = 0
         return data
 
-    def _recv_rare(self, bufsize: int, flags: int) -> bytes:
+    def _sim_recv_rare(self, bufsize: int, flags: int) -> bytes:
         if bufsize < 0:
             raise ValueError("negative buffersize in recv")
-        if not bufsize and core.K.fds.get(self._fd) is not None:
+        if not bufsize and core.K.fds.get(self._sim_fd) is not None:
             return b""  # without a call (`sock_recv_guts`): a datagram stays
-        return self._recv_waiting(bufsize, flags)
+        return self._sim_recv_waiting(bufsize, flags)
 
-    def _recv_waiting(self, bufsize: int, flags: int) -> bytes:
-        file = self._file()
-        deadline = self._deadline(file, flags)
+    def _sim_recv_waiting(self, bufsize: int, flags: int) -> bytes:
+        file = self._sim_file()
+        deadline = self._sim_deadline(file, flags)
         kind = flags & ~(MSG_DONTWAIT | MSG_WAITALL)
         whole = flags & MSG_WAITALL and deadline >= 0 and file.type == SOCK_STREAM and not flags & MSG_PEEK
         parts: list[bytes] = []
@@ -271,7 +269,7 @@ class socket:
                 left -= len(data)
                 continue
             try:
-                self._wait(file, READABLE, deadline, "recv()")
+                self._sim_wait(file, READABLE, deadline, "recv()")
             except TimeoutError:
                 if parts:
                     data = b""
@@ -291,14 +289,14 @@ class socket:
         view[: len(data)] = data
         return len(data)
 
-    def _receive_message(self, size: int, flags: int, ancillary_size: int, call: str) -> Message:
-        file = self._start()
-        deadline = self._deadline(file, flags)
+    def _sim_receive(self, size: int, flags: int, ancillary_size: int, call: str) -> Message:
+        file = self._sim_start()
+        deadline = self._sim_deadline(file, flags)
         while True:
             message = file.receive_message(size, flags & ~MSG_DONTWAIT, ancillary_size)
             if message is not None:
                 break
-            self._wait(file, READABLE, deadline, call)
+            self._sim_wait(file, READABLE, deadline, call)
         core.K.streak = 0
         if core.K.soft:
             core.K.run_soft()
@@ -308,14 +306,14 @@ class socket:
         """Receive a datagram and its sender."""
         if bufsize < 0:
             raise ValueError("negative buffersize in recvfrom")
-        data, _, _, address = self._receive_message(bufsize, flags, 0, "recvfrom()")
+        data, _, _, address = self._sim_receive(bufsize, flags, 0, "recvfrom()")
         return data, address
 
     def recvfrom_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> tuple[int, Any]:
         """Receive a datagram into a buffer."""
         view = memoryview(buffer).cast("B")
         size = size_into(view, nbytes, "recvfrom_into")
-        data, _, _, address = self._receive_message(size, flags, 0, "recvfrom_into()")
+        data, _, _, address = self._sim_receive(size, flags, 0, "recvfrom_into()")
         view[: len(data)] = data[:size]
         return len(data), address
 
@@ -325,14 +323,14 @@ class socket:
             raise ValueError("negative buffer size in recvmsg()")
         if ancbufsize < 0:
             raise ValueError("invalid ancillary data buffer length")
-        return self._receive_message(bufsize, flags, ancbufsize, "recvmsg()")
+        return self._sim_receive(bufsize, flags, ancbufsize, "recvmsg()")
 
     def recvmsg_into(self, buffers: Any, ancbufsize: int = 0, flags: int = 0, /) -> tuple[int, _Ancillary, int, Any]:
         """Receive data with ancillary data into several buffers."""
         views = arguments.writable_parts(buffers)
         if ancbufsize < 0:
             raise ValueError("invalid ancillary data buffer length")
-        data, ancillary, message_flags, address = self._receive_message(
+        data, ancillary, message_flags, address = self._sim_receive(
             sum(map(len, views)), flags, ancbufsize, "recvmsg_into()"
         )
         rest = data
@@ -349,29 +347,29 @@ class socket:
         kernel.now = now = kernel.now + CALL_COST_NS  # Kernel.tick, without the call
         if now >= kernel.attention:
             kernel.look_around()
-        file = kernel.fds.get(self._fd)
+        file = kernel.fds.get(self._sim_fd)
         if file is None:
             raise error(errno.EBADF)
         if type(data) is not bytes:
             data = bytes_of(data)
         sent: int | None = file.send(data, flags)
-        if sent is None or (sent < len(data) and self._timeout is None):
-            sent = self._send_waiting(data, flags, sent or 0)
+        if sent is None or (sent < len(data) and self._sim_timeout is None):
+            sent = self._sim_send_waiting(data, flags, sent or 0)
         if kernel.soft:
             kernel.run_soft()
         kernel.streak = 0
         return sent
 
-    def _send_waiting(self, data: Any, flags: int, sent: int) -> int:
+    def _sim_send_waiting(self, data: Any, flags: int, sent: int) -> int:
         """Blocking sockets take everything before `send` returns (tcp_sendmsg); with a timeout, what fits at first."""
-        file = self._file()
-        deadline = self._deadline(file, flags)
+        file = self._sim_file()
+        deadline = self._sim_deadline(file, flags)
         view = memoryview(data)
         if sent and deadline < 0:
             return sent
         while sent < len(view) or not len(view):
             try:
-                self._wait(file, WRITABLE, deadline, "send()")
+                self._sim_wait(file, WRITABLE, deadline, "send()")
             except OSError:
                 if sent:
                     return sent
@@ -379,15 +377,15 @@ class socket:
             taken = file.send(view[sent:], flags)
             if taken is not None:
                 sent += taken
-                if self._timeout is not None or not len(view):
+                if self._sim_timeout is not None or not len(view):
                     break
         return sent
 
     def sendall(self, data: Any, flags: int = 0, /) -> None:
         """Send everything, or raise."""
-        file = self._start()
+        file = self._sim_start()
         view = memoryview(bytes_of(data))
-        deadline = self._deadline(file, flags)
+        deadline = self._sim_deadline(file, flags)
         sent, size = 0, len(view)
         kernel = core.K
         while True:
@@ -396,15 +394,15 @@ class socket:
                 sent += taken
                 if sent >= size:
                     break
-            self._wait(file, WRITABLE, deadline, "sendall()")
+            self._sim_wait(file, WRITABLE, deadline, "sendall()")
         kernel.streak = 0
         if kernel.soft:
             kernel.run_soft()
 
     def sendto(self, data: Any, *rest: Any) -> int:
         """`sendto(data[, flags], address)`."""
-        data, flags, address = arguments.sendto_arguments(self._family, data, rest)
-        return self._send_message(data, address, flags, [], "sendto()")
+        data, flags, address = arguments.sendto_arguments(self._sim_family, data, rest)
+        return self._sim_send_to(data, address, flags, [], "sendto()")
 
     def sendmsg(self, buffers: Any, ancdata: Any = (), flags: int = 0, address: Any = None, /) -> int:
         """Send several buffers as one, with ancillary data."""
@@ -412,60 +410,60 @@ class socket:
             data = b"".join(bytes(memoryview(part).cast("B")) for part in buffers)
         except TypeError as problem:
             raise TypeError(f"sendmsg() argument 1 must be iterable of bytes-like objects: {problem}") from None
-        arguments.check_sendmsg_address(self._family, address)
-        return self._send_message(data, address, arguments.c_int(flags), arguments.ancillary_of(ancdata), "sendmsg()")
+        arguments.check_sendmsg_address(self._sim_family, address)
+        return self._sim_send_to(data, address, arguments.c_int(flags), arguments.ancillary_of(ancdata), "sendmsg()")
 
-    def _send_message(self, data: Any, address: Any, flags: int, ancillary: _Ancillary, call: str) -> int:
-        file = self._start()
-        deadline = self._deadline(file, flags)
+    def _sim_send_to(self, data: Any, address: Any, flags: int, ancillary: _Ancillary, call: str) -> int:
+        file = self._sim_start()
+        deadline = self._sim_deadline(file, flags)
         while True:
             sent = file.send_to(data, address, flags & ~MSG_DONTWAIT, ancillary)
             if sent is not None:
                 break
-            self._wait(file, WRITABLE, deadline, call)
+            self._sim_wait(file, WRITABLE, deadline, call)
         kernel = core.K
         kernel.streak = 0
         if kernel.soft:
             kernel.run_soft()
-        if sent < len(data) and self._timeout is None and file.type == SOCK_STREAM and deadline == FAR:
-            sent = self._send_waiting(data, flags, sent)
+        if sent < len(data) and self._sim_timeout is None and file.type == SOCK_STREAM and deadline == FAR:
+            sent = self._sim_send_waiting(data, flags, sent)
         return sent
 
     # ---- connections
 
     def bind(self, address: Any, /) -> None:
         """Give the socket a local address."""
-        self._start().bind(address)
+        self._sim_start().bind(address)
 
     def listen(self, backlog: int = 128, /) -> None:
         """Accept connections from now on."""
-        self._start().listen(arguments.c_int(backlog))
+        self._sim_start().listen(arguments.c_int(backlog))
 
     def _accept(self) -> tuple[int, Any]:
         """The descriptor of a new connection and its peer's address."""
-        file = self._start()
-        deadline = self._deadline(file)
+        file = self._sim_start()
+        deadline = self._sim_deadline(file)
         process = core.K.process
         while True:
             process.need_room()  # before a connection is taken: without one it stays (net/socket.c, __sys_accept4_file)
             got = file.accept()
             if got is not None:
                 break
-            self._wait(file, READABLE, deadline, "accept()", exclusive=True)
+            self._sim_wait(file, READABLE, deadline, "accept()", exclusive=True)
         new, address = got
         core.K.streak = 0
         return process.install(new), address
 
     def connect(self, address: Any, /) -> None:
         """Connect; waits as the timeout says."""
-        number = self._connect(address)
+        number = self._sim_connect(address)
         if number:
             raise error(number)
 
     def connect_ex(self, address: Any, /) -> int:
         """Connect; the errno instead of an OSError (EAGAIN when it timed out)."""
         try:
-            return self._connect(address)
+            return self._sim_connect(address)
         except TimeoutError as problem:
             return problem.errno or errno.EAGAIN
         except OSError as problem:
@@ -473,25 +471,25 @@ class socket:
                 raise
             return problem.errno
 
-    def _connect(self, address: Any) -> int:
-        file = self._start()
+    def _sim_connect(self, address: Any) -> int:
+        file = self._sim_start()
         kernel = core.K
         done = file.connect(address)
         if kernel.soft:
             kernel.run_soft()
         if done:
             return 0
-        deadline = self._deadline(file)
+        deadline = self._sim_deadline(file)
         if deadline < 0:
             return errno.EINPROGRESS
         while file.connecting():
-            self._wait(file, WRITABLE | READABLE, deadline, "connect()")
+            self._sim_wait(file, WRITABLE | READABLE, deadline, "connect()")
         return _connected(file)
 
     def shutdown(self, how: int, /) -> None:
         """Close one or both directions."""
         how = arguments.as_int(how)
-        file = self._start()
+        file = self._sim_start()
         if how not in (0, 1, 2):
             raise error(errno.EINVAL)
         file.shutdown(how)
@@ -500,21 +498,21 @@ class socket:
 
     def getsockname(self) -> Any:
         """The local address."""
-        return self._start().local_address()
+        return self._sim_start().local_address()
 
     def getpeername(self) -> Any:
         """The peer's address."""
-        return self._start().peer_address()
+        return self._sim_start().peer_address()
 
     # ---- options
 
     def getsockopt(self, level: int, option: int, buflen: int = 0, /) -> int | bytes:
         """Read an option."""
-        return options.get(self._start(), level, option, buflen)
+        return options.get(self._sim_start(), level, option, buflen)
 
     def setsockopt(self, level: int, option: int, value: Any, optlen: int | None = None, /) -> None:
         """Set an option."""
-        file = self._start()
+        file = self._sim_start()
         if value is None:
             if optlen is None:
                 raise TypeError("setsockopt() requires 4 arguments when the third argument is None")

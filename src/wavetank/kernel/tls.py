@@ -17,7 +17,6 @@ when it is called again with the same data - exactly what `SSL_write` does witho
 
 from __future__ import annotations
 
-import ctypes
 import re
 import sys
 import weakref
@@ -30,6 +29,7 @@ from typing import Any, Final, NoReturn
 from wavetank.errors import NotSimulated, NotSimulatedOSError
 from wavetank.kernel import core, refusals
 from wavetank.kernel.arguments import bytes_of
+from wavetank.kernel.c_errno import c_errno
 from wavetank.kernel.core import FAR, TIMEOUT, Thread
 from wavetank.kernel.file import ERR, HUP, OUT, READABLE, WRITABLE, Waiting
 from wavetank.kernel.replace import when_imported
@@ -57,10 +57,6 @@ _places: Final = dict.fromkeys(_CALLS, "(_ssl.c)")
 #: Python 3.10 and 3.11 take every failure of a system call in `read` and `write` for an end (python/cpython#115627).
 _failures_are_ends = False
 _ssl: Any = None
-
-_errno_location = ctypes.CDLL(None).__errno_location
-_errno_location.restype = ctypes.POINTER(ctypes.c_int)
-_errno: Final[Any] = _errno_location().contents
 
 
 class _Connection:
@@ -176,7 +172,7 @@ class _Connection:
         sock = self._socket()
         if sock is None:
             raise _error(_ssl.SSLError, _NO_SOCKET, "Underlying socket connection gone")
-        timeout: int | None = sock._timeout
+        timeout: int | None = sock._sim_timeout
         return sock, FAR if timeout is None else core.K.now + timeout if timeout else -1
 
     def _drive(self, name: str, call: Callable[[], Any], sock: Any, deadline: int) -> Any:
@@ -207,7 +203,7 @@ class _Connection:
     def _try(self, call: Callable[..., Any], sock: Any, *args: Any) -> tuple[bool, Any]:
         """True and the result, or False and the error that asks for more input."""
         if self._failed:
-            _errno.value = 0  # of a connection that has failed before, C reports the errno of anything, long ago
+            c_errno.value = 0  # of a connection that has failed before, C reports the errno of anything, long ago
         try:
             return True, call(*args)
         except _ssl.SSLWantReadError as error:
@@ -290,14 +286,14 @@ class _Connection:
 
     def _writable_first(self, sock: Any, deadline: int) -> None:
         """With a timeout, C waits for room before it begins."""
-        file = sock._file()
+        file = sock._sim_file()
         while not file.poll() & (OUT | ERR | HUP):
             self._wait(_WRITE, WRITABLE, sock, deadline)
 
     def _wait(self, name: str, mask: int, sock: Any, deadline: int) -> None:
         """Wait until something may have changed, or raise what C raises when time is over."""
         kernel = core.K
-        file = sock._file()
+        file = sock._sim_file()
         if kernel.soft:
             kernel.run_soft()
             if file.poll() & mask:
@@ -311,7 +307,7 @@ class _Connection:
         got = False
         while True:
             kernel.tick()
-            file = sock._file()
+            file = sock._sim_file()
             data = file.receive(self._body_left or _HEADER_BYTES - len(self._header), 0)
             if kernel.soft:
                 kernel.run_soft()
@@ -355,7 +351,7 @@ class _Connection:
         kernel = core.K
         while self._unsent:
             kernel.tick()
-            taken = sock._file().send(self._unsent, 0)
+            taken = sock._sim_file().send(self._unsent, 0)
             if kernel.soft:
                 kernel.run_soft()
             if taken is None:
@@ -412,7 +408,7 @@ def _learn(module: Any) -> None:
     with suppress(module.SSLError):
         connection.do_handshake()
     try:
-        _errno.value = 0
+        c_errno.value = 0
         connection.do_handshake()  # of a connection that has failed: no error, no errno, and -1
     except OSError as error:
         _failures_are_ends = isinstance(error, module.SSLSyscallError)

@@ -14,8 +14,7 @@ import struct
 from collections.abc import Sequence
 from typing import Any, Final
 
-from wavetank.errors import NotSimulatedOSError
-from wavetank.kernel import core
+from wavetank.kernel import core, refusals
 from wavetank.kernel.arguments import bytes_of
 from wavetank.kernel.descriptors import transfer
 from wavetank.kernel.descriptors.table import (
@@ -156,8 +155,8 @@ class Calls:
         if fd2 < 0 or fd2 >= FIRST_FD + process.open_files:
             raise error(errno.EBADF)
         if 2 < fd2 < FIRST_FD:
-            raise NotSimulatedOSError(
-                "os.dup2", "a simulated descriptor cannot have the number of a real one", errno=errno.EBADF
+            raise refusals.unsupported(
+                "os.dup2", "a simulated descriptor cannot have the number of a real one", errno.EBADF
             )
         if isinstance(target, int) and fd2 in (0, 1, 2) and not process.fds.keys() & {0, 1, 2}:
             return int(real.dup2(target, fd2, inheritable))  # an image: its streams are real
@@ -177,9 +176,7 @@ class Calls:
         """A pipe: O_CLOEXEC, O_NONBLOCK."""
         core.K.tick()
         if flags & (_O_DIRECT | _O_NOTIFICATION_PIPE):
-            raise NotSimulatedOSError(
-                "os.pipe2", "pipes of packets (O_DIRECT) and of notifications", errno=errno.EINVAL
-            )
+            raise refusals.unsupported("os.pipe2", "pipes of packets (O_DIRECT) and of notifications", errno.EINVAL)
         if flags & ~(os.O_CLOEXEC | os.O_NONBLOCK):
             raise error(errno.EINVAL)
         reader, writer = make_pipe(flags)
@@ -266,7 +263,7 @@ class Calls:
         if isinstance(target, int):
             return int(real.fpathconf(target, name))
         if name not in ("PC_PIPE_BUF", _PC_PIPE_BUF):
-            raise NotSimulatedOSError("os.fpathconf", f"{name!r} of a simulated descriptor", errno=errno.EINVAL)
+            raise refusals.unsupported("os.fpathconf", f"{name!r} of a simulated descriptor", errno.EINVAL)
         return PAGE
 
     def sysconf(self, name: Any, /) -> int:
@@ -312,7 +309,7 @@ class Calls:
         """Set it; what was set before: ns until it would have expired, and the interval."""
         timer = _timer(fd)
         if flags & _CANCEL_ON_SET:
-            raise NotSimulatedOSError("os.timerfd_settime", "TFD_TIMER_CANCEL_ON_SET", errno=errno.EINVAL)
+            raise refusals.unsupported("os.timerfd_settime", "TFD_TIMER_CANCEL_ON_SET", errno.EINVAL)
         if flags & ~_ABSOLUTE or initial < 0 or interval < 0:
             raise error(errno.EINVAL)
         before = timer.remaining()

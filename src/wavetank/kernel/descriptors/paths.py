@@ -14,8 +14,7 @@ import posix
 import stat
 from typing import Any, Final
 
-from wavetank.errors import NotSimulatedOSError
-from wavetank.kernel import core
+from wavetank.kernel import core, refusals
 from wavetank.kernel.descriptors.table import is_simulated, join_sets, real, status
 from wavetank.kernel.file import File
 from wavetank.kernel.replace import public_calls, replace_calls
@@ -30,7 +29,7 @@ def _look(path: Any, options: dict[str, Any]) -> files.SocketFile | None:
 
 
 def _refuse(call: str, file: File) -> OSError:
-    return NotSimulatedOSError(f"os.{call}", f"the file is simulated ({file.describe()})")
+    return refusals.unsupported(f"os.{call}", f"the file is simulated ({file.describe()})")
 
 
 class Paths:
@@ -141,7 +140,7 @@ class Paths:
         if is_simulated(path):
             raise _refuse("utime", core.K.fds[path])
         if files.look_behind_links(path) is not None:
-            raise NotSimulatedOSError("os.utime", "the times of a socket's file")
+            raise refusals.unsupported("os.utime", "the times of a socket's file")
         real.utime(path, *times, **options)
 
 

@@ -14,8 +14,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Final
 
-from wavetank.errors import NotSimulatedOSError
-from wavetank.kernel import core
+from wavetank.kernel import core, refusals
 from wavetank.kernel.descriptors.table import access_mode, is_simulated, join_sets, resolve
 from wavetank.kernel.endpoint import Endpoint
 from wavetank.kernel.file import File, error
@@ -67,7 +66,7 @@ class _Guard:
         """What happens instead."""
         errnos = _LINUX.get(self.name)
         if errnos is None:
-            raise NotSimulatedOSError(f"os.{self.name}", f"the file is simulated ({file.describe()})")
+            raise refusals.unsupported(f"os.{self.name}", f"the file is simulated ({file.describe()})")
         number = errnos[0] if isinstance(file, Endpoint) else errnos[1]
         if self.name == "posix_fallocate" and access_mode(file) == os.O_RDONLY:
             number = errno.EBADF

@@ -11,9 +11,19 @@ import errno
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from wavetank.kernel import core
+from wavetank.kernel import core, refusals
 from wavetank.kernel.core import FAR
-from wavetank.kernel.endpoint import MSG_MORE, MSG_OOB, MSG_PEEK, MSG_TRUNC, SHUT_RD, SHUT_RDWR, Endpoint, Message
+from wavetank.kernel.endpoint import (
+    MSG_ERRQUEUE,
+    MSG_MORE,
+    MSG_OOB,
+    MSG_PEEK,
+    MSG_TRUNC,
+    SHUT_RD,
+    SHUT_RDWR,
+    Endpoint,
+    Message,
+)
 from wavetank.kernel.file import ERR, HUP, IN, OUT, RDHUP, RDNORM, READABLE, WRITABLE, WRNORM, error
 from wavetank.kernel.inet import display, parse_address
 from wavetank.kernel.tcp import handshake, options, output, timers
@@ -242,9 +252,7 @@ class Tcp(Endpoint):
             self.no_space = True
             return None
         if flags & MSG_OOB:
-            from wavetank.errors import NotSimulatedOSError
-
-            raise NotSimulatedOSError("socket.send(MSG_OOB)", "urgent data is not simulated", errno=errno.EOPNOTSUPP)
+            raise refusals.unsupported("socket.send(MSG_OOB)", "urgent data is not simulated", errno.EOPNOTSUPP)
         if size > room:
             size = room
             self.no_space = True
@@ -332,7 +340,11 @@ class Tcp(Endpoint):
         return None
 
     def receive_message(self, size: int, flags: int, ancillary_size: int) -> Message | None:
-        """`recvmsg(2)`: streams give no address."""
+        """`recvmsg(2)`: streams give no address, and have nothing in their queue of errors (`inet_recv_error`)."""
+        if flags & MSG_ERRQUEUE:
+            if not self.nonblocking:
+                raise error(errno.EAGAIN)
+            return None
         data = self.receive(size, flags)
         return None if data is None else (data, [], 0, None)
 

@@ -11,7 +11,7 @@ import struct
 from _socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from typing import TYPE_CHECKING, Final
 
-from wavetank.errors import NotSimulatedOSError
+from wavetank.kernel import refusals
 from wavetank.kernel.file import error
 from wavetank.kernel.udp import groups
 from wavetank.network.address import unmapped
@@ -45,7 +45,7 @@ def parse(sock: Udp, items: list[tuple[int, int, bytes]]) -> Wishes:
     wishes = Wishes()
     for level, kind, data in items:
         if level == IPPROTO_UDP:
-            raise NotSimulatedOSError("socket.sendmsg(UDP_SEGMENT)", "segmentation offload", errno=errno.EIO)
+            raise refusals.unsupported("socket.sendmsg(UDP_SEGMENT)", "segmentation offload", errno.EIO)
         if level == SOL_SOCKET and kind not in _HARMLESS:
             raise error(errno.EINVAL)
         if level == IPPROTO_IP and sock.family == AF_INET:

@@ -13,6 +13,7 @@ from zlib import crc32
 from wavetank.kernel import core
 from wavetank.kernel.file import ERR
 from wavetank.kernel.tcp.state import ESTABLISHED
+from wavetank.kernel.udp import errors
 from wavetank.kernel.udp.queue import cost
 from wavetank.trace.schema import Kind
 
@@ -115,12 +116,17 @@ def arrive(argument: tuple[Node, Packet]) -> None:
 
 
 def _refused(argument: tuple[Node, Packet]) -> None:
-    """ICMP port unreachable has come back: a connected socket learns of it (`__udp4_lib_err`)."""
+    """ICMP port unreachable has come back: who is connected, or has asked, learns of it (`__udp4_lib_err`)."""
     node, packet = argument
     if node.down:
         return
     source, target = (packet.source_ip, packet.source_port), (packet.target_ip, packet.target_port)
     sock = find(node.stack, packet.protocol, source, target)
-    if sock is not None and sock.state is ESTABLISHED:
+    if sock is None:
+        return
+    asked = errors.wanted(sock, packet)
+    if asked:
+        errors.put(sock, packet)
+    if asked or sock.state is ESTABLISHED:
         sock.pending_error = errno.ECONNREFUSED
         sock.notify(ERR)

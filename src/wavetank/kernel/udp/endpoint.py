@@ -1,8 +1,9 @@
 """A UDP socket: the operations that programs call.
 
 Owns binding, connecting, sending and receiving. Who receives is `delivery`, copies for many are `groups`, the bounded
-receive buffer is `queue`. Behaviour: net/ipv4/udp.c (`udp_sendmsg`, `udp_recvmsg`), datagram.c
-(`__ip4_datagram_connect`), af_inet.c (`inet_bind`, `inet_shutdown`), net/ipv6/udp.c; readiness as `datagram_poll`.
+receive buffer is `queue`, what came back is `errors`. Behaviour: net/ipv4/udp.c (`udp_sendmsg`, `udp_recvmsg`),
+datagram.c (`__ip4_datagram_connect`), af_inet.c (`inet_bind`, `inet_shutdown`), net/ipv6/udp.c; readiness as
+`datagram_poll`.
 Sending never waits: a link takes every datagram at once, and what it cannot carry it drops.
 """
 
@@ -12,17 +13,27 @@ import errno
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from wavetank.errors import NotSimulatedOSError, OutsideWorld
-from wavetank.kernel import core
+from wavetank.errors import OutsideWorld
+from wavetank.kernel import core, refusals
 from wavetank.kernel.control import Control
-from wavetank.kernel.endpoint import AF_INET, AF_INET6, MSG_MORE, MSG_OOB, MSG_PEEK, MSG_TRUNC, SOCK_DGRAM, Endpoint
+from wavetank.kernel.endpoint import (
+    AF_INET,
+    AF_INET6,
+    MSG_ERRQUEUE,
+    MSG_MORE,
+    MSG_OOB,
+    MSG_PEEK,
+    MSG_TRUNC,
+    SOCK_DGRAM,
+    Endpoint,
+)
 from wavetank.kernel.endpoint import Message as Received
 from wavetank.kernel.file import ERR, HUP, RDHUP, READABLE, WRBAND, WRITABLE, error
 from wavetank.kernel.inet import display, parse_address
 from wavetank.kernel.pipe import EVERYTHING
 from wavetank.kernel.stack import UDP, UDPLITE
 from wavetank.kernel.tcp.state import CLOSE, ESTABLISHED, State
-from wavetank.kernel.udp import ancillary, delivery, groups
+from wavetank.kernel.udp import ancillary, delivery, errors, groups
 from wavetank.kernel.udp.delivery import ANY, Packet
 from wavetank.kernel.udp.queue import BUFFER_LEAST, BUFFER_MOST, Queue
 from wavetank.network.address import is_loopback, unmapped
@@ -47,8 +58,8 @@ class Udp(Endpoint):
     """A UDP or UDP-Lite socket. `local_ip` and `remote_ip` are plain: IPv4 never written as IPv6."""
 
     __slots__ = (
-        "local_ip", "local_port", "membership", "payload", "queue", "remote_ip", "remote_port", "reuse_address",
-        "reuse_port", "shut", "state", "v6_only",
+        "errors", "local_ip", "local_port", "membership", "payload", "queue", "remote_ip", "remote_port",
+        "reuse_address", "reuse_port", "shut", "state", "v6_only",
     )  # fmt: skip
 
     def __init__(self, stack: Stack, family: int, protocol: int = UDP) -> None:
@@ -61,6 +72,7 @@ class Udp(Endpoint):
         self.v6_only = self.reuse_address = self.reuse_port = False
         self.shut = 0
         self.queue = Queue()
+        self.errors = errors.Errors()
         self.membership = groups.Membership()
         self.payload: Any = None  # from the first port on
 
@@ -179,9 +191,7 @@ class Udp(Endpoint):
         if flags & MSG_OOB and self.family == AF_INET:
             raise error(errno.EOPNOTSUPP)
         if flags & MSG_MORE:
-            raise NotSimulatedOSError(
-                "socket.send(MSG_MORE)", "a datagram made by several calls", errno=errno.EOPNOTSUPP
-            )
+            raise refusals.unsupported("socket.send(MSG_MORE)", "a datagram made by several calls", errno.EOPNOTSUPP)
         if target is None:
             if self.state is not ESTABLISHED:
                 raise error(errno.EDESTADDRREQ)
@@ -261,6 +271,11 @@ class Udp(Endpoint):
 
     def receive_message(self, size: int, flags: int, ancillary_size: int) -> Received | None:
         """`recvmsg(2)`; None when nothing is there yet."""
+        if flags & MSG_ERRQUEUE:
+            found = errors.take(self, size, ancillary_size)
+            if found is None and not self.nonblocking:
+                raise error(errno.EAGAIN)  # nobody waits for errors (`sock_dequeue_err_skb`)
+            return found
         self.raise_error()
         packets = self.queue.packets
         if not packets:
@@ -298,7 +313,7 @@ class Udp(Endpoint):
                 mask |= RDHUP | READABLE
             if self.shut == SHUTDOWN_MASK:
                 mask |= HUP
-        return mask | ERR if self.pending_error else mask
+        return mask | ERR if self.pending_error or self.errors.packets else mask
 
     def get_option(self, level: int, name: int) -> int | bytes | None:
         """Those of UDP that act."""
