@@ -96,55 +96,16 @@ def _holds(holder: str, name: str) -> bool:
     return name.startswith(holder.partition("(")[2].rstrip(")") + ".")
 
 
-#: The suites of the page.
+#: The suites of the page, in its order.
+_ASYNCIO = """streams events sock_lowlevel server buffered_proto sslproto ssl sendfile locks queues timeouts taskgroups
+    waitfor runners base_events selector_events unix_events tasks futures threads staggered context pep492"""
+_OTHERS = """ssl httplib httpservers urllib2_localnet smtplib ftplib imaplib poplib socketserver xmlrpc telnetlib signal
+    time asyncore asynchat smtpd nntplib wsgiref docxmlrpc urllib urllib2 sched queue thread threading threading_local
+    threadsignals logging io fileio fcntl random secrets uuid tempfile asyncgen coroutines contextlib_async"""
 MODULES = (
-    *(f"test.test_{name}" for name in ["socket", "select", "poll", "epoll", "selectors"]),
-    *(
-        f"test.test_asyncio.test_{name}"
-        for name in [
-            "streams",
-            "events",
-            "sock_lowlevel",
-            "server",
-            "buffered_proto",
-            "sslproto",
-            "ssl",
-            "sendfile",
-            "locks",
-            "queues",
-            "timeouts",
-            "taskgroups",
-            "waitfor",
-            "runners",
-            "base_events",
-            "selector_events",
-            "unix_events",
-            "tasks",
-            "futures",
-            "threads",
-            "staggered",
-            "context",
-            "pep492",
-        ]
-    ),
-    *(
-        f"test.test_{name}"
-        for name in [
-            "ssl",
-            "httplib",
-            "httpservers",
-            "urllib2_localnet",
-            "smtplib",
-            "ftplib",
-            "imaplib",
-            "poplib",
-            "socketserver",
-            "xmlrpc",
-            "telnetlib",
-            "signal",
-            "time",
-        ]
-    ),
+    *(f"test.test_{name}" for name in ("socket", "select", "poll", "epoll", "selectors")),
+    *(f"test.test_asyncio.test_{name}" for name in _ASYNCIO.split()),
+    *(f"test.test_{name}" for name in _OTHERS.split()),
 )
 
 

@@ -15,11 +15,21 @@ SHARES = {
     "test.test_socketserver": 0.7,
     "test.test_time": 0.98,
     "test.test_ftplib": 0.98,
+    "test.test_asyncore": 0.95,
+    "test.test_thread": 0.95,
+    "test.test_threading": 0.8,
+    "test.test_logging": 0.96,
+    "test.test_io": 0.97,
+    "test.test_fcntl": 0.75,
+    "test.test_random": 0.98,
+    "test.test_uuid": 0.7,
+    "test.test_tempfile": 0.94,
+    "test.test_coroutines": 0.98,
     "test.test_asyncio.test_streams": 0.98,
     "test.test_asyncio.test_events": 0.84,
     "test.test_asyncio.test_base_events": 0.99,
     "test.test_asyncio.test_tasks": 0.99,
-    "test.test_asyncio.test_unix_events": 0.99,
+    "test.test_asyncio.test_unix_events": 0.96,
 }
 
 
