@@ -18,6 +18,7 @@ from wavetank import frameworks
 from wavetank.errors import NothingToRun, UsageError, did_you_mean
 from wavetank.frameworks import reports
 from wavetank.kernel import core, descriptors, entropy, exits, guard, names, refusals, threads
+from wavetank.kernel.choices import Choices
 from wavetank.kernel.core import Kernel
 from wavetank.kernel.process import Process
 from wavetank.kernel.recorder import Recorder
@@ -34,6 +35,8 @@ from wavetank.world.universe import Universe
 
 #: Where the image puts the descriptor of the trace file in a child (`campaign.image.TRACE_FD`).
 TRACE_FD: Final = 198
+#: What the image and its children have open themselves is among these.
+IMAGE_FDS: Final = range(TRACE_FD, 256)
 #: Modules that the standard library and common libraries import only when they are first used.
 WARM: Final = (
     "asyncio", "concurrent.futures.thread", "encodings.idna", "encodings.ascii", "encodings.latin_1",
@@ -61,10 +64,14 @@ def prepare(target: Target) -> None:
     if target.module:
         _prepare_module(target.module)
     threads.remember_image()
+    descriptors.protect(IMAGE_FDS)
     guard.prepare()
     from wavetank.world import rehearsal  # which builds its world with what stands here
 
     rehearsal.rehearse()
+    image = core.K
+    _spare.append(_lay_ground())
+    core.K = image  # what still happens in the image costs the spare kernel no time
 
 
 def _own_folders(target: Target) -> tuple[str, ...]:
@@ -105,7 +112,8 @@ def execute(job: Job, scenario: Scenario | None = None) -> RunResult:
     for text in (*guard.install(job.allow), *_nothing_allowed(job.allow)):
         oracles.note(text)
     watchdog = Watchdog(kernel, oracles, job.real_limit_s)
-    descriptors.protect()
+    if mailbox.current is None:
+        descriptors.protect()
     watchdog.start()
     reason = kernel.run()
     watchdog.stop()
@@ -128,12 +136,13 @@ def conclude(universe: Universe, director: Director | None, reason: Any, job: Jo
 
 def build(job: Job, scenario: Scenario | None) -> tuple[Universe, Director | None]:
     """The world of a run, ready to start: its kernel is the one in force from now on."""
-    kernel = _new_kernel(job)
+    kernel = _spare.pop() if _spare else _lay_ground()
+    _begin(kernel, job)
     fabric = Fabric(kernel, kernel.choices.stream)
+    kernel.process.stack.fabric = fabric
     limit_s = job.plan.delay_limit_s
     fabric.delay_limit_ns = None if limit_s is None else round(limit_s * 1e9)
     inherited = exits.registered()
-    _adopt(kernel, fabric)
     entropy.begin(job.plan.seed)
     refusals.begin(job.allow)
     oracles = Oracles(job.oracles_off)
@@ -157,12 +166,31 @@ def _nothing_allowed(names: tuple[str, ...]) -> list[str]:
     ]
 
 
-def _new_kernel(job: Job) -> Kernel:
-    recorder = Recorder(_trace_file(job), frozenset(job.opaque))
-    kernel = Kernel(mailbox.choices_of(job), recorder, job.plan.epoch_s * 1_000_000_000)
-    kernel.limit = kernel.attention = job.virtual_limit_ns
-    frameworks.name_tasks(recorder)
+_spare: list[Kernel] = []  # made in the image: what is the same in all runs need not be made in each
+
+
+def _lay_ground() -> Kernel:
+    """A kernel in which nothing runs but the thread on which a world is scheduled: that of a process on no host."""
+    choices = Choices(0)
+    kernel = Kernel(choices, Recorder(), 0)
+    scheduler = Process(Stack("wavetank", Node("wavetank", []), Fabric(kernel, choices.stream)), "scheduler", 1)
+    identity.keep_present(scheduler)
+    core.K = kernel
+    scheduler.main_thread = kernel.adopt(scheduler, "MainThread")
+    threads.process_threads_begin()
     return kernel
+
+
+def _begin(kernel: Kernel, job: Job) -> None:
+    """Let the kernel be that of one run."""
+    core.K = kernel
+    recorder = kernel.recorder = Recorder(_trace_file(job), frozenset(job.opaque))
+    frameworks.name_tasks(recorder)
+    home = kernel.running
+    recorder.define_thread(home.number, f"{home.process.host_name}/{home.process.name}/{home.name}")
+    kernel.choices = mailbox.choices_of(job)
+    kernel.epoch_ns = job.plan.epoch_s * 1_000_000_000
+    kernel.limit = kernel.attention = job.virtual_limit_ns
 
 
 def _trace_file(job: Job) -> int | None:
@@ -170,15 +198,6 @@ def _trace_file(job: Job) -> int | None:
     if box is not None:
         return TRACE_FD if box.trace_path() else None
     return os.open(job.trace_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644) if job.trace_path else None
-
-
-def _adopt(kernel: Kernel, fabric: Fabric) -> None:
-    """Make the thread that runs now the one on which the world is scheduled: a process on no host."""
-    scheduler = Process(Stack("wavetank", Node("wavetank", []), fabric), "scheduler", 1)
-    identity.keep_present(scheduler)
-    core.K = kernel
-    scheduler.main_thread = kernel.adopt(scheduler, "MainThread")
-    threads.process_threads_begin()
 
 
 def _listen(universe: Universe) -> None:

@@ -18,7 +18,7 @@ from greenlet import GreenletExit
 
 from wavetank.frameworks import asyncio as aio
 from wavetank.frameworks import reports, state
-from wavetank.kernel import core, threads
+from wavetank.kernel import core, names, threads
 from wavetank.kernel.core import FAR, Kernel, Thread
 
 if TYPE_CHECKING:
@@ -29,6 +29,10 @@ CALLS: Final = 10_000
 WAITS: Final = 100
 
 _abandoned: list[Any] = []  # greenlets that would not end: kept, for dropping one unwinds it once more
+
+
+def _nobody(name: str) -> None:
+    """Nobody wants to know which names are unknown."""
 
 
 class _Over(Kernel):
@@ -78,6 +82,7 @@ def end(universe: Universe, outside: Kernel) -> None:
     unfinished = [thread for thread in kernel.threads if not thread.finished and thread is not kernel.home]
     if unfinished:
         _unwind(kernel, unfinished)
+    names.on_unknown = _nobody
     state.forget()
     threads.forget()
     universe.clear()

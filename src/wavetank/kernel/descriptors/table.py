@@ -11,7 +11,7 @@ import operator
 import os
 import posix
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import SimpleNamespace
 from typing import Any, Final, TypeAlias
 
@@ -69,9 +69,9 @@ _INT_MAX: Final = (1 << 31) - 1
 Target: TypeAlias = File | int
 
 
-def protect() -> None:
-    """From now on the real descriptors that are open belong to the simulator. Called again when it has opened more."""
-    _protected.update(open_real())
+def protect(numbers: Iterable[int] = ()) -> None:
+    """From now on these real descriptors belong to the simulator; without any, all that are open."""
+    _protected.update(numbers or open_real())
 
 
 def is_protected(fd: int) -> bool:
