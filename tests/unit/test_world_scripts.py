@@ -1,6 +1,7 @@
 """Plain scripts as targets: they run as `__main__`, as `python script.py` would run them."""
 
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -148,6 +149,29 @@ def test_waiting_busily_comes_to_an_end(tmp_path: Path) -> None:
     result = run_script(tmp_path, text)
     assert result.failure is None
     assert result.virtual_ns >= 3_000_000_000
+
+
+@pytest.mark.parametrize("way", ["select", "poll", "epoll"])
+def test_waiting_busily_for_what_is_always_ready_comes_to_an_end(tmp_path: Path, way: str) -> None:
+    """As servers do that ask for both reading and writing, and have nothing to write."""
+    script = f"""
+        import select, socket, time
+
+        class Select:
+            def poll(self):
+                return select.select([a], [a], [], 0.1)
+
+        a, b = socket.socketpair()
+        waiting = Select() if {way!r} == "select" else getattr(select, {way!r})()
+        if {way!r} != "select":
+            waiting.register(a, select.POLLIN | select.POLLOUT)
+        turns, end = 0, time.monotonic() + 2
+        while time.monotonic() < end:
+            turns += 1
+            assert waiting.poll()
+        assert turns < 100_000, turns
+    """
+    assert run_script(tmp_path, dedent(script)).failure is None
 
 
 def test_what_is_not_simulated_is_refused_at_the_call_and_noted(tmp_path: Path) -> None:

@@ -155,7 +155,7 @@ class Kernel:
         self.soft: deque[tuple[Callable[[Any], object], Any]] = deque()  # work to do at the end of this system call
         self.attention = FAR  # the time at which a system call must look around; see `tick`
         self.slice_end = 0
-        self.streak = 0  # clock readings and empty polls in a row
+        self.streak = 0  # clock readings and polls in a row
         self.root = getcurrent()
         self.stopped: Any = None
         self.running: Thread = None  # type: ignore[assignment]  # set by `adopt` before anything runs
@@ -228,7 +228,10 @@ class Kernel:
         return self.now
 
     def empty_poll(self) -> None:
-        """A poll with timeout 0 that found nothing: in a loop, that is waiting busily."""
+        """A poll that did not wait. Many in a row between which no data moved are a busy wait.
+
+        It may have found nothing, or what the program does not use: most often, that a socket can be written.
+        """
         self.streak += 1
         if self.streak >= BUSY_AFTER:
             self.now += BUSY_COST_NS

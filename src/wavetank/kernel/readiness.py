@@ -211,10 +211,7 @@ def _select(rlist: Any, wlist: Any, xlist: Any, timeout: Any) -> tuple[list[Any]
             [item for item, fd in writing if masks[fd] & _OUT_SET],
             [item for item, fd in exceptional if masks[fd] & _EXCEPTION_SET],
         )
-        if any(found):
-            kernel.streak = 0
-            return found
-        if deadline < 0:
+        if deadline < 0 or any(found):
             kernel.empty_poll()
             return found
         if kernel.now >= deadline:
@@ -268,9 +265,10 @@ class _Poll:
         try:
             while True:
                 found, files = self._scan()
-                if found or deadline < 0 or kernel.now >= deadline:
-                    if deadline < 0 and not found:
-                        kernel.empty_poll()
+                if found or deadline < 0:
+                    kernel.empty_poll()
+                    return found
+                if kernel.now >= deadline:
                     return found
                 _wait_many(files, deadline, _Waiting("poll()", files))
         finally:
@@ -509,7 +507,7 @@ class epoll:
         if own.ready:
             found = own.collect(maxevents)
             if found:
-                kernel.streak = 0
+                kernel.empty_poll()
                 return found if kernel.scheduling is None else _shuffled(found)
         if timeout == 0:
             kernel.empty_poll()
