@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.unit.kernel_harness import real, simulated
+from tests.unit.kernel_harness import attempt, real, simulated
 
 FACES = ("time", "threads", "descriptors", "entropy", "signals", "readiness", "socket", "names")
 
@@ -88,3 +88,22 @@ def test_a_uuid_whose_last_time_is_forgotten() -> None:
             return str(uuid.uuid1())
 
     assert same_on_linux(body) == "a7a55b92-01fc-11e9-94c5-54e1acf6da7f"
+
+
+def test_files_are_used_now_by_the_clock_that_a_program_reads() -> None:
+    def body():
+        import os
+        import tempfile
+        import time
+
+        with tempfile.NamedTemporaryFile() as file:
+            answers = []
+            for times in ((), (None,)):
+                os.utime(file.name, (1, 1))
+                os.utime(file.name, *times)
+                answers.append(abs(os.stat(file.name).st_mtime - time.time()) < 1)
+            os.utime(file.fileno(), ns=(5, 7))
+            answers.append(os.stat(file.name).st_mtime_ns)
+            return [*answers, attempt(os.copy_file_range, 0, 1, -10)[:2], attempt(os.pipe2, 1 << 31)]
+
+    assert same_on_linux(body)[:3] == [True, True, 7]

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from wavetank.kernel import core, refusals
-from wavetank.kernel.arguments import bytes_of
+from wavetank.kernel.arguments import as_int, bytes_of
 from wavetank.kernel.descriptors import transfer
 from wavetank.kernel.descriptors.table import (
     RealFile,
@@ -174,6 +174,7 @@ class Calls:
 
     def pipe2(self, flags: int, /) -> tuple[int, int]:
         """A pipe: O_CLOEXEC, O_NONBLOCK."""
+        flags = as_int(flags)
         core.K.tick()
         if flags & (_O_DIRECT | _O_NOTIFICATION_PIPE):
             raise refusals.unsupported("os.pipe2", "pipes of packets (O_DIRECT) and of notifications", errno.EINVAL)

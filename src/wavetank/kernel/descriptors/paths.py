@@ -15,6 +15,7 @@ import stat
 from typing import Any, Final
 
 from wavetank.kernel import core, refusals
+from wavetank.kernel.clock import wall_ns
 from wavetank.kernel.descriptors.table import is_simulated, join_sets, real, status
 from wavetank.kernel.file import File
 from wavetank.kernel.replace import public_calls, replace_calls
@@ -141,6 +142,9 @@ class Paths:
             raise _refuse("utime", core.K.fds[path])
         if files.look_behind_links(path) is not None:
             raise refusals.unsupported("os.utime", "the times of a socket's file")
+        if (times or (options.get("times"),))[0] is None and "ns" not in options:
+            times, options["ns"] = (), (wall_ns(), wall_ns())  # now, by the clock that the program reads
+            options.pop("times", None)
         real.utime(path, *times, **options)
 
 

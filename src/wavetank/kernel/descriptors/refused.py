@@ -7,6 +7,7 @@ is refused by name. Errnos were measured on Linux 6.18 with a pipe, a socket and
 from __future__ import annotations
 
 import errno
+import operator
 import os
 import posix
 import sys
@@ -93,7 +94,10 @@ class _Guard:
         return self.own(*args, **options)
 
     def both(self, src: Any, dst: Any, *args: Any, **options: Any) -> Any:
-        """A call with two descriptors."""
+        """A call with two descriptors and a count."""
+        count = args[0] if args else options.get("count", 0)
+        if operator.index(count) < 0:
+            raise ValueError("negative value for 'count' not allowed")
         for fd in (src, dst):
             target = resolve(fd)
             if isinstance(target, File):
