@@ -23,7 +23,7 @@ from wavetank.world.job import RunResult
 
 HERE = Path(__file__).resolve().parent
 #: How much work one run of a cell is.
-AMOUNT = {"echo": 20_000, "fanin": 20_000, "bulk": 1024, "hosts": 1_000, "connections": 10_000}
+AMOUNT = {"echo": 20_000, "echo_hosts": 20_000, "fanin": 20_000, "bulk": 1024, "hosts": 1_000, "connections": 10_000}
 #: The first seed whose mild plan has at least two faults: some plans are empty.
 MILD_SEED = next(seed for seed in range(100) if len(plan_for(seed, parse_families("mild"), 0).faults) > 1)
 

@@ -37,6 +37,21 @@ def echo(world: World) -> None:
     _alone(world, work.pingpong(PORT, n=ECHOES))
 
 
+def echo_hosts(world: World) -> None:
+    """The same between two hosts: latency, and another program takes over for each message."""
+
+    async def ask() -> None:
+        reader, writer = await asyncio.open_connection("server", PORT)
+        for _ in range(ECHOES):
+            writer.write(b"x" * 64)
+            await reader.readexactly(64)
+        writer.close()
+
+    world.host("server").run(_serve, 100)
+    world.sleep(0.1)
+    world.host("client").run(ask).result()
+
+
 def fanin(world: World) -> None:
     """Requests of 200 connections at one server."""
     _alone(world, work.fanin(PORT, clients=CLIENTS, each=EACH))
@@ -76,8 +91,8 @@ async def _serve(backlog: int) -> None:
 
 
 async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while line := await reader.readline():
-        writer.write(line)
+    while data := await reader.read(64):
+        writer.write(data)
     writer.close()
 
 
