@@ -174,6 +174,30 @@ def test_waiting_busily_for_what_is_always_ready_comes_to_an_end(tmp_path: Path,
     assert run_script(tmp_path, dedent(script)).failure is None
 
 
+def test_a_program_finds_itself_in_proc(tmp_path: Path) -> None:
+    script = """
+        import os
+
+        def status_of(pid):
+            with open(f"/proc/{pid}/status") as file:
+                return dict(line.split(":", 1) for line in file)
+
+        assert int(status_of(os.getpid())["VmRSS"].split()[0]) > 0
+        assert status_of(os.getpid())["Pid"] == status_of("self")["Pid"]
+        mine = f"/proc/{os.getpid()}"
+        assert os.path.isdir(mine)
+        assert os.path.samefile(os.readlink(mine + "/exe"), "/proc/self/exe")
+        assert "0" in os.listdir(mine + "/fd")
+        try:
+            open(f"/proc/{os.getpid()}0000000/status")
+        except FileNotFoundError:
+            print("nobody else")
+    """
+    result = run_script(tmp_path, dedent(script))
+    assert result.failure is None, result.failure
+    assert stdout_of(result, "main/script") == "nobody else\n"
+
+
 def test_what_is_not_simulated_is_refused_at_the_call_and_noted(tmp_path: Path) -> None:
     text = """
 import os, subprocess

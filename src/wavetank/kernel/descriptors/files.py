@@ -19,7 +19,7 @@ from wavetank.kernel import core
 from wavetank.kernel.arguments import bytes_of
 from wavetank.kernel.buffered import buffer_over
 from wavetank.kernel.c_errno import c_errno
-from wavetank.kernel.descriptors import table
+from wavetank.kernel.descriptors import proc, table
 from wavetank.kernel.descriptors.table import BLOCK, is_simulated
 from wavetank.kernel.file import File, error
 from wavetank.kernel.unix import files as socket_files
@@ -277,7 +277,7 @@ class Open:
             if socket_files.look(file) is not None:
                 number = errno.EEXIST if "x" in mode else errno.ENXIO
                 raise OSError(number, os.strerror(number), file)
-            return _real_open(file, mode, buffering, encoding, errors, newline, closefd, opener)
+            return _real_open(proc.own(file), mode, buffering, encoding, errors, newline, closefd, opener)
         _check(mode, encoding, errors, newline)
         raw_mode = "".join(letter for letter in mode if letter not in "tb")
         raw = DescriptorIO(file, raw_mode, closefd)

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from wavetank.kernel import core, refusals
 from wavetank.kernel.clock import wall_ns
+from wavetank.kernel.descriptors import proc
 from wavetank.kernel.descriptors.table import is_simulated, join_sets, real, status
 from wavetank.kernel.file import File
 from wavetank.kernel.replace import public_calls, replace_calls
@@ -44,7 +45,7 @@ class Paths:
         if found is not None:
             return found.status()
         try:
-            answer: os.stat_result = real.stat(path, **options)
+            answer: os.stat_result = real.stat(proc.own(path), **options)
         except FileNotFoundError:
             found = files.look_behind_links(path) if options.get(_FOLLOWING, True) else None
             if found is None:
@@ -64,6 +65,10 @@ class Paths:
             number = errno.EEXIST if flags & os.O_CREAT and flags & os.O_EXCL else errno.ENXIO
             raise OSError(number, os.strerror(number), path)
         return int(real.open(path, flags, mode, **options))
+
+    def readlink(self, path: Any, **options: Any) -> Any:
+        """Where a link leads."""
+        return real.readlink(proc.own(path), **options)
 
     def access(self, path: Any, mode: int, **options: Any) -> bool:
         """Whether the user may do this."""
@@ -112,7 +117,7 @@ class Paths:
         """The names in a folder."""
         if is_simulated(path):
             raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
-        found: list[Any] = real.listdir(path)
+        found: list[Any] = real.listdir(proc.own(path))
         more = files.names_in("." if path is None else path)
         return found + (more if isinstance(path, bytes) else [os.fsdecode(name) for name in more])
 
