@@ -59,6 +59,7 @@ def begin(process: Process) -> None:
 def forget() -> None:
     """The world is over, and the interpreter goes on: hold none of its processes."""
     _processes.clear()
+    _importers.clear()
 
 
 def _give(process: Process, places: tuple[_Place, ...], fresh: _Values, importing: _Values) -> None:
