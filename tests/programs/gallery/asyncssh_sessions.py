@@ -1,4 +1,4 @@
-"""AsyncSSH server and client: commands, SFTP, forwarded ports both ways; a wrong password."""
+"""AsyncSSH server and client: a shell on a terminal, commands, SFTP, forwarded ports both ways; a wrong password."""
 
 import asyncio
 import tempfile
@@ -26,8 +26,20 @@ class Server(asyncssh.SSHServer):
         return True
 
 
+async def shell(process):
+    width = process.term_size[0]
+    process.stdout.write(b"$ ")
+    async for line in process.stdin:
+        if line.strip() == b"exit":
+            break
+        process.stdout.write(line.strip()[::-1].center(width) + b"\r\n$ ")
+    process.exit(0)
+
+
 async def command(process):
-    if process.command == "fail":
+    if process.command is None:
+        await shell(process)
+    elif process.command == "fail":
         process.stderr.write(b"no such thing\n")
         process.exit(3)
     else:
@@ -62,6 +74,11 @@ async def connect(host, port):
     options = {"known_hosts": ([KEY.convert_to_public()], [], []), "username": "me", "config": None}
     async with asyncssh.connect(host, port, password="secret", **options) as connection:
         assert (await connection.run("reverse", input=DATA, encoding=None)).stdout == DATA[::-1]
+        async with connection.create_process(term_type="vt100", term_size=(40, 10)) as terminal:
+            terminal.stdin.write("stressed\n")
+            assert "desserts".center(40) in await terminal.stdout.readuntil("\n$ ")
+            terminal.stdin.write("exit\n")
+            assert (await terminal.wait()).exit_status == 0
         failed = await connection.run("fail")
         assert (failed.exit_status, failed.stderr) == (3, "no such thing\n")
         with tempfile.TemporaryDirectory() as folder:
