@@ -174,6 +174,29 @@ def test_waiting_busily_for_what_is_always_ready_comes_to_an_end(tmp_path: Path,
     assert run_script(tmp_path, dedent(script)).failure is None
 
 
+def test_a_library_may_keep_the_stream_that_it_was_imported_with(tmp_path: Path) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "keeper.py").write_text("import sys\nout, error = sys.stdout, sys.__stderr__\n")
+    script = """
+        import os
+        import keeper
+        print("one", file=keeper.out)
+        print("two")
+        print("three", file=keeper.out)
+        print("aside", file=keeper.error)
+        os.close(2)
+        print("lost", file=keeper.error)
+    """
+    (tmp_path / "script.py").write_text(dedent(script))
+    worlds = scripts(("main", tmp_path / "script.py"), search=(str(tmp_path / "site"),))
+    result = worlds.run()
+    worlds.close()
+    assert result.failure is None, result.failure
+    assert [(each.name, each.stdout, each.stderr) for each in result.outputs] == [
+        ("main/script", "one\ntwo\nthree\n", "aside\n")
+    ]
+
+
 def test_a_program_finds_itself_in_proc(tmp_path: Path) -> None:
     script = """
         import os

@@ -10,6 +10,8 @@ report needs most. Writing never lets another thread run: the buffered file is l
 from __future__ import annotations
 
 import io
+import os
+import sys
 from typing import Any, Final
 
 from wavetank.kernel import core
@@ -108,6 +110,33 @@ class Stream(io.RawIOBase):
         view = memoryview(data).cast("B")
         file = self._fds.get(self._fd)
         return len(view) if file is None else file.write(view)
+
+
+class Follower(Stream):
+    """A stream of whichever process runs now; in the image, where none does, the real descriptor.
+
+    What a library takes for its own when it is imported (loguru: `sys.stderr`) is taken in the image.
+    """
+
+    def __init__(self, fd: int) -> None:
+        super().__init__(fd, {})
+
+    def write(self, data: Any) -> int:
+        """Write all of `data`."""
+        self._fds = core.K.fds
+        if self._fd in self._fds or self._fd in core.K.process.closed_streams:
+            return super().write(data)
+        return os.write(self._fd, data)
+
+
+def follow() -> None:
+    """In the image: from now on `sys.stdout` and `sys.stderr` go to the process that writes."""
+    _images_own.extend((sys.stdout, sys.stderr))
+    sys.stdout = sys.__stdout__ = _text(Follower(1), "strict")  # type: ignore[misc]
+    sys.stderr = sys.__stderr__ = _text(Follower(2), "backslashreplace")  # type: ignore[misc]
+
+
+_images_own: Final[list[Any]] = []  # kept, for what may hold a part of them
 
 
 class Streams:

@@ -26,7 +26,7 @@ from wavetank.kernel.stack import Stack
 from wavetank.kernel.unix import files
 from wavetank.network.fabric import Fabric, Node
 from wavetank.trace.schema import Kind
-from wavetank.world import debug, hang, identity, mailbox, script, sources
+from wavetank.world import debug, hang, identity, mailbox, output, script, sources
 from wavetank.world.director import Director, Scenario
 from wavetank.world.job import FailureRecord, Job, Payload, RunResult, Target
 from wavetank.world.oracles import HANG, Oracles
@@ -56,6 +56,7 @@ def prepare(target: Target) -> None:
     Raises `UsageError` when the target cannot be read, or names no function that is there.
     """
     sources.claim(_own_folders(target))
+    output.follow()
     for name in WARM:
         _warm(name)
     frameworks.install()
