@@ -18,6 +18,8 @@ from wavetank.kernel import core
 from wavetank.kernel.file import READABLE, WRITABLE, File
 from wavetank.trace.schema import Kind
 
+#: Each process has three buffers, and each line is written out at once: CPython's 8 KiB would be a third of a process.
+BUFFER_BYTES: Final = 1024
 #: So much of the beginning and of the end of a stream is kept.
 KEPT_BYTES: Final = 256 * 1024
 
@@ -148,7 +150,7 @@ class Streams:
         for fd, file in enumerate((NoInput(), self.stdout, self.stderr)):
             file.hold()
             fds[fd] = file
-        reader = io.BufferedReader(Stream(0, fds))
+        reader = io.BufferedReader(Stream(0, fds), BUFFER_BYTES)
         self.input_text = io.TextIOWrapper(reader, encoding="utf-8", errors="surrogateescape")
         self.output_text = _text(Stream(1, fds), "strict")
         self.error_text = _text(Stream(2, fds), "backslashreplace")  # Library: sys.stderr
@@ -162,5 +164,5 @@ class Streams:
 
 def _text(raw: Stream, errors: str) -> io.TextIOWrapper:
     return io.TextIOWrapper(
-        io.BufferedWriter(raw), encoding="utf-8", errors=errors, line_buffering=True, write_through=True
+        io.BufferedWriter(raw, BUFFER_BYTES), encoding="utf-8", errors=errors, line_buffering=True, write_through=True
     )
