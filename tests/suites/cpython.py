@@ -31,6 +31,7 @@ SCRIPT = Path(__file__).with_name("suite_script.py")
 #: So many tests of one module may hang, or bring the program down, before the rest counts as not run.
 PATIENCE = 40
 REAL_LIMIT_S = 600.0
+PATH = re.compile(r"(?<![\w.])/[^\s>'\"]+")
 REFUSAL = re.compile(r"wavetank\.errors\.NotSimulated\w*: .* is not simulated")
 #: Tests with the same reason are named, up to so many.
 NAMED = 8
@@ -39,6 +40,21 @@ HEAD = """# CPython's own suites inside the simulator
 Unmodified unittest modules of the standard library, run as ordinary scripts in a simulated world and, with the same
 runner, on the real system. What counts is what passes on the real system: a test that fails or is skipped there says
 nothing. A test that hangs counts as a difference, and the rest of its module is run without it.
+
+`python -m tests.suites.cpython --page FILE` writes this page, a section for the Python at hand; `make test-long` checks
+the shares (`tests/suites/test_cpython.py`).
+
+Why the rest is different, besides what is refused by name (processes, urgent data, VSOCK, timers of processor time):
+
+- `sethostname`, `clock_settime` and pidfds are refused as for a user without privileges.
+- The forking servers of `socketserver`, and what waits for a forked child, report the refused fork in their own way.
+- A Python function's frame is in the traceback and keeps its arguments alive (`getnameinfo loses a reference`); a
+  Python class is not immutable (`test_socket_type`).
+- `uuid` has no libuuid, and no programs to ask for the hardware address: its Python code runs, on the host's own
+  clock, address and random numbers.
+- Threads are switched at calls only: no interrupt of a loop without calls, no `PyThreadState_SetAsyncExc`, no
+  subinterpreters. A buffer made by hand over a Python class that waits says "reentrant call" to a second thread.
+- Times of files are the disk's own, unless `os.utime` set them.
 """
 #: Of a traceback, this much from its end.
 SHOWN_LINES = 25
@@ -89,7 +105,8 @@ class Comparison:
         refusal = next((line for line in text.splitlines() if REFUSAL.match(line)), "")
         if refusal:
             return f"refused: {refusal.partition(': ')[2].partition(' is not')[0]}"
-        return f"{outcome.kind}: {text.splitlines()[-1][:150] if text else ''}"
+        last = text.splitlines()[-1][:150] if text else ""
+        return f"{outcome.kind}: {PATH.sub('PATH', last)}"
 
 
 def _holds(holder: str, name: str) -> bool:

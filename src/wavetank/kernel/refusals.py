@@ -134,6 +134,26 @@ class _Refusal:
         raise NotSimulatedOSError(self.name, self.reason, where=_place())
 
 
+#: What makes another interpreter in this process, by module. (An audit hook that refuses it crashes CPython 3.12.)
+_INTERPRETERS: Final = {
+    "_interpreters": ("create",),
+    "_xxsubinterpreters": ("create",),  # before 3.13
+    "_testcapi": ("run_in_subinterp", "run_in_subinterp_with_config"),
+    "_testinternalcapi": ("run_in_subinterp_with_config",),
+}
+
+
+def _no_interpreter(*_: object, **__: object) -> None:
+    """It would have real threads, locks and sockets; and C keeps what is one for all, which they would mix up."""
+    raise unsupported("interpreters.create", "another interpreter has real threads and real sockets of its own")
+
+
+def _refuse_interpreters(module: ModuleType) -> None:
+    for name in _INTERPRETERS[module.__name__]:
+        if hasattr(module, name):
+            setattr(module, name, _no_interpreter)
+
+
 class _NoFinder:
     """First on `sys.meta_path`: refuses the modules of the table."""
 
@@ -241,4 +261,6 @@ def install() -> None:
     when_imported("subprocess", _one_way_to_start)
     when_imported("ctypes.util", _answer_ctypes)
     when_imported("platform", _answer_platform)
+    for name in _INTERPRETERS:
+        when_imported(name, _refuse_interpreters)
     sys.meta_path.insert(0, _NoFinder())
