@@ -265,7 +265,7 @@ def _main() -> None:
                 lines = outcome.reason.strip().splitlines()
                 print("\n".join(f"    {line}" for line in lines[-SHOWN_LINES:]), flush=True)
     if given.page:
-        write_page(given.page, section(comparisons, f"python -m tests.suites.cpython {' '.join(given.modules)}"))
+        write_page(given.page, section(comparisons, " ".join(["python -m tests.suites.cpython", *given.modules])))
 
 
 if __name__ == "__main__":

@@ -41,7 +41,8 @@ class Log(unittest.TestResult):
 
     def stopTest(self, test):
         super().stopTest(test)
-        self.write("end", test.id(), *self.outcome)
+        if self.outcome is not None:  # 3.12.1 stops tests of skipped classes that it has not started
+            self.write("end", test.id(), *self.outcome)
         self.outcome = None
 
     def note(self, test, outcome, reason):

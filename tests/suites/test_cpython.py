@@ -15,6 +15,8 @@ SHARES = {
     "test.test_socketserver": 0.7,
     "test.test_time": 0.98,
     "test.test_ftplib": 0.98,
+    "test.test_urllib2": 0.98,
+    "test.test_fileio": 0.98,
     "test.test_asyncore": 0.95,
     "test.test_thread": 0.95,
     "test.test_threading": 0.8,
