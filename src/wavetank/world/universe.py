@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from wavetank.errors import UsageError
-from wavetank.faults import AnyFault, Scheduling
+from wavetank.errors import PlanError, UsageError
+from wavetank.faults import FAMILIES, AnyFault, Scheduling
 from wavetank.kernel.choices import Stream, rate_of
 from wavetank.kernel.core import Kernel, Thread
 from wavetank.network.fabric import Fabric
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 #: The first process of a world gets this id. Small ids are the system's own on Linux; these look like an ordinary one.
 FIRST_PID: Final = 1_001
+#: The faults whose effect exists here.
+SIMULATED: Final = frozenset(word for family in FAMILIES.values() for word in family.faults)
 _HOST_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 
 
@@ -89,7 +91,10 @@ class Universe:
             )
 
     def inject(self, fault: AnyFault) -> None:
-        """Put a fault in force."""
+        """Put a fault in force. Raises `PlanError` for one that this ground does not know."""
+        if type(fault) not in SIMULATED or fault.when:
+            what = "events" if type(fault) in SIMULATED else f"the fault {fault.name}"
+            raise PlanError(f"{fault}: the simulated ground does not know {what}")
         self.fabric.inject(fault)
 
     def _fault_changes(self, fault: AnyFault, begins: bool) -> None:

@@ -1,0 +1,65 @@
+"""The families: faults that are switched on together by one name of `--faults`.
+
+Owns which words belong to which family, and what a list of families means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+from wavetank.errors import UsageError, did_you_mean
+from wavetank.faults.machine import Scheduling
+from wavetank.faults.network import Bandwidth, Buffers, Latency, Loss, Partition, Segments, SlowReader
+from wavetank.faults.words import AnyFault
+
+
+class Family(NamedTuple):
+    """Faults that are switched on together by one name of `--faults`.
+
+    `faults` are its words; `text` says what it does; `mild` families keep every promise of TCP; `least_hosts` is how
+    many hosts a world needs before the family means something.
+    """
+
+    faults: tuple[type[AnyFault], ...]
+    text: str
+    mild: bool
+    least_hosts: int = 1
+
+
+_TIMING: Final = "latency, jitter, bandwidth, and which ready thread or host runs next"
+
+#: The families by name, in the order of the docs.
+FAMILIES: Final[Mapping[str, Family]] = MappingProxyType({
+    "timing": Family((Latency, Bandwidth, Scheduling), _TIMING, True),
+    "segments": Family((Segments,), "short reads and writes, down to one byte, cut at any byte", True),
+    "buffers": Family((Buffers,), "small send and receive buffers", True),
+    "slow-reader": Family((SlowReader,), "a peer that reads slowly, so that the window closes", True),
+    "loss": Family((Loss,), "lost segments, which cost time and never bytes", True),
+    "partition": Family((Partition,), "hosts that cannot reach each other, both ways or one way", False, 2),
+})  # fmt: skip
+
+MILD: Final = tuple(name for name, family in FAMILIES.items() if family.mild)
+
+
+def parse_families(text: str) -> tuple[str, ...]:
+    """The family names that `text` means: `none`, `mild`, `all`, or names and these joined by commas.
+
+    In the order of `FAMILIES`, each once. Raises `UsageError` for an unknown name, naming the nearest.
+    """
+    groups = {"none": (), "mild": MILD, "all": tuple(FAMILIES)}
+    words = [word.strip() for word in text.split(",")]
+    wanted: set[str] = set()
+    for word in words:
+        if word in groups:
+            wanted.update(groups[word])
+        elif word in FAMILIES:
+            wanted.add(word)
+        else:
+            known = (*groups, *FAMILIES)
+            what = f"unknown fault family {word!r}.{did_you_mean(word, known)}" if word else "an empty fault family"
+            raise UsageError(what, where=f"--faults {text}", why=f"the families are {', '.join(known)}")
+    if "none" in words and len(words) > 1:
+        raise UsageError("the fault family none does not go with others", where=f"--faults {text}")
+    return tuple(name for name in FAMILIES if name in wanted)
