@@ -22,6 +22,9 @@ from wavetank.plan import Plan
 from wavetank.world.job import RunResult
 
 HERE = Path(__file__).resolve().parent
+# Where the image finds the peers' workloads and imports them, once; a path that a scenario adds itself, it learns in
+# each run, and compiles the module there anew.
+sys.path.insert(0, str(HERE / "peers"))
 #: How much work one run of a cell is.
 AMOUNT = {"echo": 20_000, "echo_hosts": 20_000, "fanin": 20_000, "bulk": 1024, "hosts": 1_000, "connections": 10_000}
 #: The first seed whose mild plan has at least two faults: some plans are empty.

@@ -401,7 +401,7 @@ def test_each_process_runs_its_own_finalizers_when_it_ends() -> None:
         import time
         import weakref
 
-        from wavetank.kernel import exits, threads
+        from wavetank.kernel import exits, finalizers, threads
 
         class Thing:
             pass
@@ -413,6 +413,7 @@ def test_each_process_runs_its_own_finalizers_when_it_ends() -> None:
         def program():
             exits.begin(core.K.process, [])
             threads.process_threads_begin()
+            finalizers.begin()
             weakref.finalize(theirs, called.append, "theirs")
             quiet = weakref.finalize(theirs, called.append, "not at exit")
             quiet.atexit = False
@@ -420,7 +421,8 @@ def test_each_process_runs_its_own_finalizers_when_it_ends() -> None:
             core.K.process.finish(0)
             core.K.give_up()
 
-        exits.begin(core.K.process, exits.registered())
+        exits.begin(core.K.process, [])
+        finalizers.begin()
         finalizer = weakref.finalize(mine, called.append, "mine")
         weakref.finalize(early, called.append, "early")
         world.start(world.process("beta", "other", 200), program)

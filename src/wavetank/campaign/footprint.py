@@ -5,8 +5,8 @@ Owns two settings of the image's memory, made before the first fork. They change
 The idea. A child shares the pages of the image until it writes into one, and each page that it writes into costs a
 fault and a copy. CPython writes into objects that are only looked at, because their reference counts lie in front of
 them. So the image makes its objects immortal (PEP 683, made for this very purpose): their counts stand still. Measured
-with one exchange over asyncio: 530 of 1510 page faults less. Objects that were made while the image imported libraries
-are thus never freed in a run; a run would hardly do that, and ends soon.
+with one exchange over asyncio, many libraries imported: 940 of 1840 page faults less. Objects that were made while the
+image imported libraries are thus never freed in a run; a run would hardly do that, and ends soon.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import sys
-from types import CodeType, FunctionType
+from types import CodeType
 from typing import Any, Final
 
 # malloc.h of glibc
@@ -37,16 +37,23 @@ def keep_large_blocks() -> None:
 
 
 def make_immortal() -> None:
-    """Make all containers and all code immortal, where this version of Python can."""
+    """Make everything that the image has made immortal, where this version of Python can: strings and numbers, too."""
     if not _IMMORTALS:
         return
     count = ctypes.c_uint32.from_address
     immortal = count(id(None)).value
-    objects: list[Any] = gc.get_objects()
-    codes = [each.__code__ for each in objects if type(each) is FunctionType]
-    while codes:
-        code = codes.pop()
-        objects.append(code)
-        codes += [constant for constant in code.co_consts if type(constant) is CodeType]
-    for each in objects:
-        count(id(each)).value = immortal
+    waiting: list[Any] = gc.get_objects()
+    while waiting:
+        each = waiting.pop()
+        known = count(id(each))
+        if known.value == immortal:
+            continue
+        known.value = immortal
+        waiting += _parts(each) if type(each) is CodeType else gc.get_referents(each)
+
+
+def _parts(code: CodeType) -> tuple[Any, ...]:
+    """What a code object refers to, which the collector does not tell."""
+    names = (*code.co_varnames, *code.co_freevars, *code.co_cellvars)
+    tables = (code.co_consts, code.co_names, code.co_linetable, code.co_exceptiontable)
+    return (*names, *tables, code.co_name, code.co_qualname, code.co_filename)

@@ -382,7 +382,6 @@ def process_threads_begin(process: Process | None = None) -> None:
     process.own(own, {"_main_thread": own["_MainThread"]()})
     process.exited.append(import_lock.release_all)
     thread_locals.inherit()
-    finalizers.begin()
 
 
 def process_threads_end(process: Process | None = None) -> None:

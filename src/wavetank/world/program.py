@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from greenlet import GreenletExit
 
 from wavetank.errors import ProgramKilled
-from wavetank.kernel import core, exits, refusals, threads
+from wavetank.kernel import core, exits, finalizers, refusals, threads
 from wavetank.kernel.core import Thread
 from wavetank.kernel.process import Process
 from wavetank.trace.schema import Kind
@@ -94,6 +94,7 @@ class Program:
     def _life(self) -> None:
         process = core.K.process
         threads.process_threads_begin()
+        finalizers.begin()
         status = 0
         try:
             self.value = self.main()
