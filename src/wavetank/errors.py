@@ -157,6 +157,28 @@ class ProgramKilled(WavetankError):
     exit_status = EXIT_FAILURE
 
 
+class ContractViolation(WavetankError):
+    """A protocol or its transport broke a rule of the contract between them.
+
+    Arguments: `rule`, its name (a key of `wavetank.contract.RULES`); `source`, where it is written; `history`, calls
+    up to it, oldest first, the offending one last; `what` and `where`, in words.
+    """
+
+    exit_status = EXIT_FAILURE
+    _fields: ClassVar[tuple[str, ...]] = ("rule", "source", "history", "what", "where")
+
+    def __init__(self, rule: str, source: str, history: Iterable[Any] = (), *, what: str = "", where: str = "") -> None:
+        super().__init__(what or f"the rule {rule} is broken", where=where, why=source)
+        self.rule = rule
+        self.source = source
+        self.history = tuple(history)
+
+    def lines(self) -> list[str]:
+        """The parts, and below them the history, one line a call."""
+        calls = [f"    {call}" for call in self.history]
+        return [*super().lines(), *(["  calls, the last is the one:"] if calls else []), *calls]
+
+
 class NotSimulated(WavetankError):
     """A simulated program made a call that Wavetank does not simulate; it was refused at the call.
 

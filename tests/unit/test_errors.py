@@ -9,6 +9,7 @@ import pytest
 
 from wavetank import errors
 from wavetank.errors import (
+    ContractViolation,
     EnvironmentProblem,
     FailureFileError,
     InternalError,
@@ -59,6 +60,15 @@ EXAMPLES: list[tuple[WavetankError, int, str]] = [
         ProgramKilled("db/serve was killed by signal 9", where="at 3.000000 s"),
         1,
         "db/serve was killed by signal 9\n  where: at 3.000000 s",
+    ),
+    (
+        ContractViolation("made-first", "asyncio/protocols.py", ["data_received(3 bytes)"], where="stream"),
+        1,
+        "the rule made-first is broken\n"
+        "  where: stream\n"
+        "  why: asyncio/protocols.py\n"
+        "  calls, the last is the one:\n"
+        "    data_received(3 bytes)",
     ),
     (
         NotSimulated("fcntl.ioctl(SIOCGIFADDR)", "there are no network cards"),
