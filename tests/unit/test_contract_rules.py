@@ -149,7 +149,7 @@ BREAKS: list[tuple[str, str, Callable[[], Any]]] = [
      lambda: calls(stream(), (".write", b"x" * 101))),
     ("resume-at-low", "`resume_writing` one byte over the low-water mark", lambda: drained_to(11)),
     ("not-inside-a-call", "`connection_lost` from inside `close`", lambda: calls(stream(Calling()), ".close")),
-    ("not-inside-a-call", "`connectionLost` from inside `loseConnection`", lambda: lost_inside()),
+    ("not-inside-a-call", "`connectionLost` from inside `abortConnection`", lambda: lost_inside()),
     ("no-data-while-paused", "`data_received` after `pause_reading`", lambda: calls(stream(), ".pause_reading", DATA)),
     ("no-data-while-paused", "`dataReceived` after `pauseProducing`",
      lambda: calls(twisted(), ".pauseProducing", TX_DATA)),
@@ -210,9 +210,9 @@ def tx_process() -> Monitor:
 def lost_inside() -> None:
     monitor = Monitor(protocol.Protocol())
     wire = Wire()
-    wire.loseConnection = lambda *_: monitor.connectionLost(LOST)  # type: ignore[method-assign]
+    wire.abortConnection = lambda *_: monitor.connectionLost(LOST)  # type: ignore[method-assign]
     monitor.makeConnection(wire)
-    monitor.transport.loseConnection()
+    monitor.transport.abortConnection()
 
 
 def second_for_consumer() -> None:

@@ -23,8 +23,8 @@ class Kind:
     """One kind of object that can be watched.
 
     `dialect`: "asyncio" or "twisted". `hears`: what is called on the object; `says`: what it calls on its transport.
-    `deferred`: those of `hears` that never come while the object is in one of `says`. `made` and `lost`: what begins
-    and ends a connection; empty where that has no name. `known_by`: a method that no other kind of the dialect has.
+    `deferred`: those of `hears` that never come while the object is in one of the `deferring` calls. `made` and `lost`:
+    what begins and ends a connection; empty where that has no name. `known_by`: a method that no other kind has.
     """
 
     name: str
@@ -33,6 +33,7 @@ class Kind:
     hears: tuple[str, ...]
     says: tuple[str, ...]
     deferred: frozenset[str]
+    deferring: frozenset[str]
     made: str
     lost: str
     known_by: str
@@ -45,6 +46,7 @@ _TX_SAYS = (
     "write", "writeSequence", "loseConnection", "abortConnection", "loseWriteConnection", "pauseProducing",
     "resumeProducing", "stopProducing", "registerProducer", "unregisterProducer",
 )  # fmt: skip
+_NONE: frozenset[str] = frozenset()
 _PRODUCER = ("resumeProducing", "pauseProducing", "stopProducing")
 
 
@@ -52,7 +54,9 @@ def _aio(name: str, machines: tuple[Machine, ...], hears: tuple[str, ...], says:
     heard = ("connection_made", *hears, "connection_lost")
     # asyncio/protocols.py, pause_writing: "the only Protocol callback that is not called through call_soon()".
     deferred = frozenset(heard) - {"pause_writing"}
-    return Kind(name, ASYNCIO, machines, heard, says, deferred, "connection_made", "connection_lost", known)
+    return Kind(
+        name, ASYNCIO, machines, heard, says, deferred, frozenset(says), "connection_made", "connection_lost", known
+    )
 
 
 _STREAM_REST = (lifecycle.WRITING, lifecycle.READING, lifecycle.SENDING)
@@ -92,7 +96,9 @@ _KINDS: tuple[Kind, ...] = (
         (lifecycle.TX_STREAM, lifecycle.TX_READING, lifecycle.TX_SENDING, lifecycle.CONSUMER),
         ("makeConnection", "dataReceived", "readConnectionLost", "writeConnectionLost", "connectionLost"),
         _TX_SAYS,
+        # AbortConnectionMixin (twisted/internet/test/test_tcp.py) forbids it; loseConnection does it after half close.
         frozenset({"connectionLost"}),
+        frozenset({"abortConnection"}),
         "makeConnection",
         "connectionLost",
         "dataReceived",
@@ -103,7 +109,8 @@ _KINDS: tuple[Kind, ...] = (
         (lifecycle.TX_DATAGRAM,),
         ("makeConnection", "datagramReceived", "connectionRefused", "doStop"),
         ("write", "stopListening", "loseConnection"),
-        frozenset({"datagramReceived"}),
+        _NONE,
+        _NONE,
         "makeConnection",
         "doStop",
         "datagramReceived",
@@ -114,15 +121,16 @@ _KINDS: tuple[Kind, ...] = (
         (lifecycle.TX_PROCESS, lifecycle.TX_PIPE, lifecycle.TX_PROCESS_SENDING),
         ("makeConnection", "childDataReceived", "childConnectionLost", "processExited", "processEnded"),
         ("write", "writeSequence", "writeToChild", "closeStdin", "closeChildFD", "loseConnection", "signalProcess"),
-        frozenset({"processEnded"}),
+        _NONE,
+        _NONE,
         "makeConnection",
         "processEnded",
         "childDataReceived",
     ),
     Kind("consumer", TWISTED, (lifecycle.CONSUMER,), ("registerProducer", "unregisterProducer", "write"), (),
-         frozenset(), "", "", "registerProducer"),
-    Kind("push producer", TWISTED, (lifecycle.PUSH,), _PRODUCER, (), frozenset(), "", "", "pauseProducing"),
-    Kind("pull producer", TWISTED, (lifecycle.PULL,), _PRODUCER, (), frozenset(), "", "", "resumeProducing"),
+         _NONE, _NONE, "", "", "registerProducer"),
+    Kind("push producer", TWISTED, (lifecycle.PUSH,), _PRODUCER, (), _NONE, _NONE, "", "", "pauseProducing"),
+    Kind("pull producer", TWISTED, (lifecycle.PULL,), _PRODUCER, (), _NONE, _NONE, "", "", "resumeProducing"),
 )  # fmt: skip
 
 #: Every kind by its name; where an object could be of several, the first in this order.

@@ -35,7 +35,9 @@ class Monitor:
     `profile`: "documented" (strict), "cpython", "uvloop", "twisted", or a `Profile`. `on_violation`: "raise" raises
     `ContractViolation` from the call that breaks a rule, which is then not made; "record" keeps it; a function is
     called with it. `kind`: which kind of object it is, where its class and methods leave that open (`KINDS`).
-    `history`: so many calls are kept. `clock`: gives seconds.
+    `history`: so many calls are kept. `clock`: gives seconds. `joined`: the connection is made already and the protocol
+    takes it over, as with `loop.start_tls`: `connection_made` may come or not. What `set_protocol` of the watched
+    transport puts in place is watched so by itself.
 
     A loop may swallow what is raised inside a callback; so `violations` has every one, and `finish()` raises the first.
     One monitor watches one connection: a protocol that connects again needs a new one.
@@ -62,6 +64,7 @@ class Monitor:
         on_violation: str | Callable[[ContractViolation], None] = "raise",
         history: int = DEFAULT_HISTORY,
         clock: Callable[[], float] = time.monotonic,
+        joined: bool = False,
     ) -> None:
         found: Kind = kind_of(protocol, kind)
         options = {"profile": profile, "on_violation": on_violation, "history": history, "clock": clock}
@@ -69,7 +72,10 @@ class Monitor:
         object.__setattr__(self, "_inner", protocol)
         object.__setattr__(self, "_options", options)
         object.__setattr__(self, "_face", None)
-        object.__setattr__(self, "_watch", Watch(found, profile_of(profile), report, history=history, clock=clock))
+        watch = Watch(found, profile_of(profile), report, history=history, clock=clock)
+        if joined:
+            watch.join()
+        object.__setattr__(self, "_watch", watch)
 
     @property
     def protocol(self) -> Any:

@@ -133,6 +133,9 @@ DIFFERENCES: Final[tuple[Difference, ...]] = (
 
 _EOF_AGAIN = "difference 9: each pause and resume of reading after EOF reports it again"
 
+#: sslproto.SSLProtocol._start_shutdown reads on, and both directions resume each other from inside a write.
+_TLS_INSIDE = "over TLS, close delivers what has arrived, and a write may resume, from inside the call"
+
 DOCUMENTED: Final = Profile("documented", "what the documentation says, and nothing else")
 
 CPYTHON: Final = Profile(
@@ -144,7 +147,8 @@ CPYTHON: Final = Profile(
         Allowance("eof-once", _EOF_AGAIN),
         Allowance("pause-over-high", "sslproto pauses at, not over, the high-water mark", tls=True),
         Allowance("pause-at-once", "writelines never pauses before gh-127655", call="writelines"),
-        Allowance("not-inside-a-call", "resume_writing comes synchronously over TLS", call="resume_writing", tls=True),
+        Allowance("not-inside-a-call", _TLS_INSIDE, tls=True),
+        Allowance("no-data-after-close", _TLS_INSIDE, tls=True),
         Allowance("not-inside-a-call", "a failing sendto reports from inside", call="error_received"),
         Allowance("write-after-close", "accepted while data is pending, else dropped"),
     ),
@@ -160,7 +164,8 @@ UVLOOP: Final = Profile(
         Allowance("no-data-while-paused", "difference 1", inside="connection_made"),
         Allowance("eof-once", _EOF_AGAIN),
         Allowance("pause-over-high", "its sslproto pauses at, not over, the high-water mark", tls=True),
-        Allowance("not-inside-a-call", "resume_writing comes synchronously over TLS", call="resume_writing", tls=True),
+        Allowance("not-inside-a-call", _TLS_INSIDE, tls=True),
+        Allowance("no-data-after-close", _TLS_INSIDE, tls=True),
         Allowance("not-inside-a-call", "a failing sendto reports from inside", call="error_received"),
         Allowance("write-after-close", "accepted while data is pending, else dropped"),
     ),
@@ -176,6 +181,7 @@ TWISTED: Final = Profile(
         Allowance("eof-once", "difference 9: each resume of reading after EOF reports it again"),
         Allowance("write-after-lost", "difference 8: dropped silently"),
         Allowance("write-after-eof", "dropped silently"),
+        Allowance("pipes-first", "PTYProcess calls no childConnectionLost for its terminal", call="processEnded"),
     ),
 )
 

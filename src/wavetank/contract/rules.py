@@ -153,7 +153,7 @@ _RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "not-inside-a-call",
-        "no call but pause_writing comes while the protocol is calling the transport",
+        "no call but pause_writing comes while the protocol calls the transport (Twisted: no loss inside an abort)",
         TRANSPORT,
         _PROTOCOLS + 'BaseProtocol.pause_writing: "the only Protocol callback that is not called through'
         ' EventLoop.call_soon()"; Twisted: AbortConnectionMixin (connectionLost is not called "re-entrantly")',

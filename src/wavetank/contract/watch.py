@@ -15,7 +15,7 @@ from wavetank.contract import values
 from wavetank.contract.kinds import ASYNCIO, Kind
 from wavetank.contract.lifecycle import Machine
 from wavetank.contract.profiles import Profile
-from wavetank.contract.rules import PROTOCOL, RULES, TRANSPORT
+from wavetank.contract.rules import RULES, TRANSPORT
 from wavetank.errors import ContractViolation
 
 #: So many calls are kept for the history unless told otherwise: a page of a terminal or two.
@@ -87,7 +87,7 @@ class Watch:
         now_s = self._clock() - self._began
         self.calls.append(Call(now_s, by, name, values.size_of(args), _detail(name, args), depth))
         self.count += 1
-        if by == TRANSPORT and name in self.kind.deferred and depth and self._stack[-1][0] == PROTOCOL:
+        if depth and by == TRANSPORT and name in self.kind.deferred and self._stack[-1][1] in self.kind.deferring:
             self._broken("not-inside-a-call", name)
         self._step(name, args)
         check = self._checks.get(name)
@@ -127,14 +127,19 @@ class Watch:
         if self.made and not self.lost:
             self._broken("lost-at-all", self.kind.lost)
 
-    def take_over(self, before: Watch) -> None:
-        """Go on with the transport of another, whose protocol was replaced in mid-stream."""
-        self.transport = before.transport
-        self.made = before.made
+    def join(self) -> None:
+        """The connection is made already: each machine begins where a protocol does that joins in mid-stream."""
+        self.made = True
         for machine in self.kind.machines:
             if machine.joined is not None:
                 self._states[machine.name] = machine.joined
-            elif machine.name in before._states:
+
+    def take_over(self, before: Watch) -> None:
+        """Go on with the transport of another, whose protocol was replaced in mid-stream."""
+        self.transport = before.transport
+        self.join()
+        for machine in self.kind.machines:
+            if machine.joined is None and machine.name in before._states:
                 self._states[machine.name] = before._states[machine.name]
 
     def state(self, machine: str) -> str:
