@@ -131,7 +131,7 @@ def page(results: list[Result], command: str) -> str:
         "# Other people's suites under the monitor",
         "",
         "The own test suites of asyncio, Twisted, aiohttp and websockets, with a watch on every real transport that",
-        "they open, under the profiles `cpython` and `twisted`. A violation that has no reason here would be a false alarm.",
+        "they open, under the profiles `cpython` and `twisted`. A violation without a reason here is a false alarm.",
         "Not watched are protocols that are mocks and transports on loops that a test made up.",
         "",
         f"- date: {datetime.datetime.now(datetime.UTC):%Y-%m-%d}",
