@@ -39,7 +39,7 @@ test: lint $(VENV)/.gallery
 test-core: $(VENV)/.installed
 	$(VENV)/bin/python -m pytest --numprocesses auto --ignore=tests/programs $(PYTEST_ARGS)
 
-test-long: $(VENV)/.installed
+test-long: $(VENV)/.gallery
 	$(VENV)/bin/python -m pytest -m long --results docs/results/test-long.md $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed
