@@ -62,7 +62,7 @@ class Kind(enum.IntEnum):
     CONNECTED = 14
     """The handshake of object is over, value: 0 or -errno."""
     ACCEPT = 15
-    """Object was accepted, value: its descriptor or -errno."""
+    """Object was accepted, value: 0 or -errno."""
     SEND = 16
     """The program wrote to object, value: bytes accepted or -errno; payload: these bytes."""
     RECEIVE = 17
@@ -128,8 +128,14 @@ _WORDS: Final = {
     Kind.RESET: {0: "received", 1: "sent"},
 }
 _LABELS: Final = {
-    Kind.SOCKET: "fd", Kind.ACCEPT: "fd", Kind.LISTEN: "backlog", Kind.PROCESS_EXIT: "status", Kind.SIGNAL: "number",
+    Kind.SOCKET: "fd", Kind.LISTEN: "backlog", Kind.PROCESS_EXIT: "status", Kind.SIGNAL: "number",
     Kind.READY: "ready", Kind.CHOICE: "value", Kind.LOOKUP: "answer",
+}  # fmt: skip
+#: What nobody does: it happens while whoever the actor is waits, or runs something else.
+_HAPPENS: Final = {
+    Kind.SEGMENT_DELIVERED: "network", Kind.SEGMENT_DROPPED: "network", Kind.DATAGRAM_DELIVERED: "network",
+    Kind.DATAGRAM_DROPPED: "network", Kind.FAULT: "network", Kind.HOST_PAUSE: "world", Kind.HOST_CRASH: "world",
+    Kind.HOST_RESTART: "world",
 }  # fmt: skip
 _STREAMS: Final = {1: "stdout", 2: "stderr"}
 
@@ -149,7 +155,8 @@ class Record(msgspec.Struct, frozen=True):
     flags: int = 0
 
     def __str__(self) -> str:
-        parts = (f"{self.time_ns / 1e9:>10.6f} s", f"{self.actor} {self.task}".strip(), self.verb, self.object)
+        who = _HAPPENS.get(self.kind) or f"{self.actor} {self.task}".strip()
+        parts = (f"{self.time_ns / 1e9:>10.6f} s", who, self.verb, self.object)
         return "  ".join(part for part in (*parts, self.detail) if part)
 
     @property
