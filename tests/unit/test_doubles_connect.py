@@ -360,7 +360,7 @@ def test_what_a_callback_raises_ends_the_connection_and_comes_out() -> None:
         connection.flush()
     connection.flush()
     assert isinstance(b.events[1], ZeroDivisionError)
-    assert isinstance(a.events[1], ConnectionResetError)
+    assert a.events == ["made", "eof", None]
     assert [type(error) for error in connection.errors] == [ZeroDivisionError]
 
 

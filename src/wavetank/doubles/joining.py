@@ -108,11 +108,13 @@ def _speaker(
     *,
     loop: asyncio.AbstractEventLoop | None,
 ) -> Speaker:
-    if dialect_of(protocol, dialect) == TWISTED:
-        raise UsageError(f"{reprlib.repr(protocol)} is a Twisted protocol", why="asyncio's are joined so far")
-    from wavetank.doubles.aio.transport import speaker_for
+    if dialect_of(protocol, dialect) == ASYNCIO:
+        from wavetank.doubles.aio.transport import speaker_for
 
-    return speaker_for(protocol, limits, {"sockname": host, "peername": peer}, loop)
+        return speaker_for(protocol, limits, {"sockname": host, "peername": peer}, loop)
+    from wavetank.doubles.tx.transport import speaker_for as twisted_speaker_for
+
+    return twisted_speaker_for(protocol, limits, host, peer)
 
 
 def dialect_of(protocol: Any, given: str | None = None) -> str:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 from wavetank.doubles.wire.end import End, Loss
@@ -49,6 +50,8 @@ class Speaker:
 
     max_read = MAX_READ
     insists = False
+    ends_at_once = False
+    words: Mapping[str, str] = MappingProxyType({})
 
     def __init__(
         self,
@@ -102,16 +105,19 @@ class Speaker:
         protocol, self.protocol, self._end.target = self.protocol, None, None
         protocol.connection_lost(lost_with(loss, error))
 
-    def pause(self) -> None:
+    def pausing(self) -> Callable[[], Any] | None:
         """`pause_writing()`."""
-        self.protocol.pause_writing()
+        return getattr(self.protocol, "pause_writing", None)
 
-    def resume(self) -> None:
+    def resuming(self) -> Callable[[], Any] | None:
         """`resume_writing()`."""
-        self.protocol.resume_writing()
+        return getattr(self.protocol, "resume_writing", None)
 
-    def empty(self) -> None:
+    def emptied(self) -> None:
         """Nobody waits for an empty buffer here."""
+
+    def half_closed(self) -> None:
+        """Nobody is told."""
 
     def report(self, error: BaseException, call: str) -> None:
         """To the loop's exception handler, in the words of CPython's transports."""

@@ -173,7 +173,7 @@ class Connection:
     def failed(self, end: End, error: BaseException, call: str) -> None:
         """A callback of `end` raised: it is kept, and raised by `pump`, or reported as the dialect does."""
         self.errors.append(error)
-        self.log.note(end.name, f"{call} raised", error)
+        self.log.note(end.name, f"{end.speaker.words.get(call, call)} raised", error)
         if self.driver is None:
             self._raised.append(error)
         else:
@@ -184,7 +184,7 @@ class Connection:
     def begin(self) -> None:
         """Tell both sides that the connection is made: b first, which listened, as `iosim` and real servers do."""
         for end in reversed(self.ends):
-            self.log.note(end.name, "connection_made")
+            end.note("connection_made")
             try:
                 end.speaker.made()
             except Exception as error:

@@ -9,7 +9,7 @@ out, and schedules what real transports schedule (`connection_lost` is never cal
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -39,6 +39,10 @@ class Speaker(Protocol):
     watermarks: Watermarks
     #: Whether a pause is asked for at each write over the high mark, not once for each time the buffer fills.
     insists: bool
+    #: Whether the end of the other side's stream loses the connection at once: what waits is not sent any more.
+    ends_at_once: bool
+    #: What this dialect calls things in the log, where it is not what asyncio does.
+    words: Mapping[str, str]
     #: What the protocol talks to.
     transport: Any
 
@@ -60,14 +64,17 @@ class Speaker(Protocol):
     def lost(self, loss: Loss, error: BaseException | None) -> None:
         """The connection is gone, for this reason; `error` is what a callback raised. Nothing is called after it."""
 
-    def pause(self) -> None:
-        """The buffer is over its high mark."""
+    def pausing(self) -> Callable[[], Any] | None:
+        """What to call as the buffer is over its high mark."""
 
-    def resume(self) -> None:
-        """The buffer was over its high mark, and is at or below the low one."""
+    def resuming(self) -> Callable[[], Any] | None:
+        """What to call as the buffer was over its high mark, and is at or below the low one."""
 
-    def empty(self) -> None:
-        """The buffer was written to, and is empty now."""
+    def emptied(self) -> Callable[[], Any] | None:
+        """What to call as the buffer is empty."""
+
+    def half_closed(self) -> Callable[[], Any] | None:
+        """What to call as this side's half close has been sent."""
 
     def report(self, error: BaseException, call: str) -> None:
         """A callback raised, and nobody but the loop or the log is there to be told."""
@@ -76,8 +83,8 @@ class Speaker(Protocol):
 class End:
     """One side: `name`, its two ways, and where its life is."""
 
-    __slots__ = ("buffered", "closing", "connection", "eof_read", "eof_written", "held_open", "high", "inward", "lost",
-                 "low", "name", "outward", "paused", "reading", "speaker", "target", "wants_empty", "word")  # fmt: skip
+    __slots__ = ("buffered", "closing", "connection", "eof_written", "finished", "held_open", "high", "inward",
+                 "lost", "low", "name", "outward", "paused", "reading", "speaker", "target", "word")  # fmt: skip
 
     def __init__(self, name: str, speaker: Speaker, connection: Connection) -> None:
         self.name = name
@@ -94,13 +101,12 @@ class End:
         self.reading = True
         #: Whether it was asked to pause writing.
         self.paused = False
-        #: Whether `speaker.empty` is wanted: a producer waits for it.
-        self.wants_empty = False
-        #: Whether closing waits, for a registered producer, although nothing is left to be sent.
+        #: Whether closing waits although nothing is left to be sent: a producer is registered.
         self.held_open = False
         self.closing = False
+        #: Closing is done: the loss is to be told.
+        self.finished = False
         self.eof_written = False
-        self.eof_read = False
         self.lost = False
         speaker.attach(self)
 
@@ -125,23 +131,33 @@ class End:
             self.connection.wake()
 
     def over_high(self) -> None:
-        """Ask for a pause, once for each time the buffer fills."""
+        """Ask for a pause: once for each time the buffer fills, or at each write."""
         if not self.paused or self.speaker.insists:
             self.paused = True
-            self.call("pause_writing", self.speaker.pause)
+            self.call("pause_writing", self.speaker.pausing())
 
     def below_low(self) -> None:
         """Take back the pause, if one was asked for."""
         if self.paused and not self.lost:
             self.paused = False
-            self.call("resume_writing", self.speaker.resume)
+            self.call("resume_writing", self.speaker.resuming())
 
     def drained(self) -> None:
         """All that was written has been taken: what waits for that follows."""
-        if self.wants_empty and not self.lost:
-            self.speaker.empty()
-        if self.closing and not self.lost and not self.outward.size:
+        if self.lost:
+            return
+        self.call("resume_writing", self.speaker.emptied())
+        if self.outward.size:
+            return
+        if self.closing:
             self.finish_closing()
+        elif self.eof_written:
+            self.eof_sent()
+
+    def eof_sent(self) -> None:
+        """What this side half closed is on its way."""
+        if not self.closing:
+            self.call("write_ended", self.speaker.half_closed())
 
     def set_limits(self, marks: Watermarks) -> None:
         """Change the marks; a buffer that is over the new high mark pauses at once, as asyncio's does."""
@@ -153,24 +169,32 @@ class End:
         """Half close: what is written so far is sent, then the end of the stream."""
         if self.eof_written or self.closing:
             return
-        self.connection.log.note(self.name, "write_eof")
+        self.note("write_eof")
         self.eof_written = True
         self.outward.eof = True
-        self.connection.wake()
+        if self.outward.size:
+            self.connection.wake()
+        else:
+            self.connection.soon(self.eof_sent)
 
     def close(self) -> None:
         """Close in order: no more reading; what is buffered is sent; then the loss is told. Once only."""
         if self.closing:
             return
-        self.connection.log.note(self.name, "close")
+        self.note("close")
         self.closing = True
-        if not self.outward.size:
+        self.release()
+
+    def release(self) -> None:
+        """Finish closing, if that is what it does and nothing waits to be sent."""
+        if self.closing and not self.outward.size:
             self.finish_closing()
 
     def finish_closing(self) -> None:
         """The buffer is empty, or nobody takes it: tell the protocol soon, and the other side that this was all."""
-        if self.held_open:
+        if self.held_open or self.finished:
             return
+        self.finished = True
         self.outward.eof = self.outward.shut = True
         self.connection.soon(self.lose, Loss.DONE)
 
@@ -178,28 +202,24 @@ class End:
         """Close at once: what is buffered and what is on its way, in both directions, is lost."""
         if self.outward.broken or self.lost:
             return
-        self.connection.log.note(self.name, "abort")
-        self._break(Loss.ABORTED)
+        self.note("abort")
+        self._break(Loss.ABORTED, reset=self.connection.abort_resets)
 
-    def fail(self, error: BaseException) -> None:
-        """A callback raised: the connection ends as by `abort`, with this error as its reason."""
-        self._break(Loss.FAILED, error)
-
-    def _break(self, loss: Loss, error: BaseException | None = None) -> None:
+    def _break(self, loss: Loss, error: BaseException | None = None, *, reset: bool) -> None:
         self.closing = True
         self.held_open = False
-        self.outward.cut_off(reset=self.connection.abort_resets)
+        self.outward.cut_off(reset=reset)
         self.inward.discard()
         self.connection.soon(self.lose, loss, error)
 
     def pause_reading(self) -> None:
         """Take nothing until `resume_reading`."""
-        self.connection.log.note(self.name, "pause_reading")
+        self.note("pause_reading")
         self.reading = False
 
     def resume_reading(self) -> None:
         """Take what comes."""
-        self.connection.log.note(self.name, "resume_reading")
+        self.note("resume_reading")
         self.reading = True
         self.connection.wake()
 
@@ -207,14 +227,18 @@ class End:
 
     def end_of_stream(self) -> None:
         """The other side's half close has arrived."""
-        self.eof_read = True
-        self.connection.log.note(self.name, "eof_received")
+        self.note("eof_received")
         try:
             stays = self.speaker.ended()
         except Exception as error:
             self.failed(error, "eof_received")
             return
-        if not stays:
+        if stays:
+            return
+        if self.speaker.ends_at_once:
+            self.outward.cut_off(reset=False)
+            self.lose(Loss.DONE)
+        else:
             self.close()
 
     def reset(self, loss: Loss) -> None:
@@ -233,21 +257,27 @@ class End:
         self.closing = True
         self.outward.shut = True
         self.inward.refuse()
-        self.connection.log.note(self.name, "connection_lost", error or loss.value)
+        self.note("connection_lost", error or loss.value)
         try:
             self.speaker.lost(loss, error)
         except Exception as raised:
             self.connection.failed(self, raised, "connection_lost")
 
-    def call(self, word: str, callback: Callable[[], None]) -> None:
-        """Call the protocol for a pause or its end; what it raises is reported, and the transport goes on."""
-        self.connection.log.note(self.name, word)
+    def note(self, word: str, detail: Any = None) -> None:
+        """Into the log, in the dialect's words."""
+        self.connection.log.note(self.name, self.speaker.words.get(word, word), detail)
+
+    def call(self, word: str, callback: Callable[[], Any] | None) -> None:
+        """Call this, if it is anything; what it raises is reported, and the transport goes on."""
+        if callback is None:
+            return
+        self.note(word)
         try:
             callback()
         except Exception as error:
             self.connection.failed(self, error, word)
 
     def failed(self, error: BaseException, call: str) -> None:
-        """A callback that gave data or the end of it raised: that ends the connection."""
-        self.fail(error)
+        """A callback that gave data or the end of it raised: that ends the connection, orderly for the other side."""
+        self._break(Loss.FAILED, error, reset=False)
         self.connection.failed(self, error, call)

@@ -90,7 +90,7 @@ class Way:
         if self.reset_due:
             return self._reset()
         queue = self.queue
-        before = self.size
+        before = self.delivered + self.dropped
         if queue:
             if receiver.lost:
                 self._nobody()
@@ -99,7 +99,7 @@ class Way:
                     self._carry_whole()
                 else:
                     self._carry_cut()
-            if self.size != before:
+            if self.delivered + self.dropped != before:
                 if sender.paused and self.size <= sender.low:
                     sender.below_low()
                 if not self.size:
@@ -110,7 +110,7 @@ class Way:
             self.eof_told = True
             receiver.end_of_stream()
             return True
-        return self.size != before
+        return self.delivered + self.dropped != before
 
     def _reset(self) -> bool:
         """A reset is noticed by those who read or have something to send; others will, when they do."""

@@ -1,0 +1,143 @@
+"""Datagrams in Twisted's dialect: a port that remembers what was sent, and a protocol that collects what comes.
+
+Owns the fake port, as a stand-in for `twisted.internet.udp.Port`. Must never lose or reorder anything (joined datagram
+protocols and their faults are `wire.datagrams`). Source: twisted.internet.testing.FakeDatagramTransport of 26.10;
+for `strict`, twisted/internet/udp.py.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import MessageLengthError
+from twisted.internet.interfaces import IUDPTransport
+from twisted.internet.protocol import DatagramProtocol
+from zope.interface import implementer
+
+from wavetank.doubles.tx.string import must_be_bytes, violation
+from wavetank.doubles.wire.log import Log
+
+#: The longest UDP payload over IPv4: 65535 less 20 bytes of IP and 8 of UDP (RFC 768, RFC 791).
+MAX_DATAGRAM = 65507
+
+
+@implementer(IUDPTransport)
+class FakeDatagramTransport:
+    """Remembers in `written` what was sent: (packet, address), or (packet, `noAddr`) when there was no address.
+
+    As Twisted's, `write` takes anything. With `strict=True` it is a port of UDP: `write` takes bytes of at most 65507
+    bytes (MessageLengthError above), wants an address unless `connect` gave one, and raises `ContractViolation` once
+    the port was stopped. `log` is every call in order.
+    """
+
+    noAddr = object()
+
+    def __init__(self, *, hostAddress: Any = None, strict: bool = False) -> None:
+        self.written: list[tuple[Any, Any]] = []
+        self.log = Log()
+        self.connectedTo: tuple[str, int] | None = None
+        self.stopped = False
+        self.protocol: Any = None
+        self._host = IPv4Address("UDP", "10.0.0.1", 12345) if hostAddress is None else hostAddress
+        self._strict = strict
+        self._broadcast = False
+
+    def write(self, packet: Any, addr: Any = noAddr) -> None:
+        """Remember a packet, and where it was sent."""
+        self.log.note("protocol", "write", (packet, None if addr is self.noAddr else addr))
+        if self._strict:
+            self._check(packet, addr)
+        self.written.append((packet, addr))
+
+    def connect(self, host: str, port: int) -> None:
+        """Remember where packets without an address go; RuntimeError the second time."""
+        if self.connectedTo is not None:
+            raise RuntimeError("already connected, reconnecting is not currently supported")
+        self.log.note("protocol", "connect", (host, port))
+        self.connectedTo = (host, port)
+
+    def getHost(self) -> Any:
+        """The address of the port."""
+        return self._host
+
+    def stopListening(self) -> Deferred[None]:
+        """Stop the port; a protocol that was given to `listen` is told. Returns a Deferred that has fired."""
+        self.log.note("protocol", "stopListening")
+        if not self.stopped:
+            self.stopped = True
+            if self.protocol is not None:
+                self.protocol.doStop()
+        return succeed(None)
+
+    loseConnection = stopListening
+
+    def getBroadcastAllowed(self) -> bool:
+        """What `setBroadcastAllowed` set."""
+        return self._broadcast
+
+    def setBroadcastAllowed(self, enabled: bool) -> None:
+        """Whether packets may be sent to broadcast addresses: remembered."""
+        self._broadcast = bool(enabled)
+
+    # ---- for tests
+
+    def listen(self, protocol: Any) -> None:
+        """Be the port of `protocol`: it is told, as by `listenUDP`."""
+        self.protocol = protocol
+        protocol.makeConnection(self)
+
+    def deliver(self, packet: bytes, addr: tuple[str, int] = ("192.168.1.1", 54321)) -> None:
+        """Give the protocol a packet from `addr`."""
+        self.log.note("port", "datagramReceived", (packet, addr))
+        self.protocol.datagramReceived(packet, addr)
+
+    def _check(self, packet: Any, addr: Any) -> None:
+        must_be_bytes(packet)
+        if self.stopped:
+            raise violation("write-after-lost", self.log)
+        if len(packet) > MAX_DATAGRAM:
+            raise MessageLengthError("message too long")
+        if addr in (self.noAddr, None) and self.connectedTo is None:
+            raise ValueError("no address: give one, or connect() the port")
+
+
+class AccumulatingDatagramProtocol(DatagramProtocol):
+    """Collects datagrams.
+
+    `received`: (packet, address) of each. `made`, `closed`: 0, then 1, at start and stop of its port. `refused`: how
+    often `connectionRefused` was called. `closedDeferred`: set one, and it fires, once, when the port is stopped.
+    """
+
+    made = 0
+    closed = 0
+    refused = 0
+    closedDeferred: Deferred[None] | None = None
+
+    def __init__(self) -> None:
+        self.received: list[tuple[bytes, Any]] = []
+
+    @property
+    def data(self) -> bytes:
+        """All packets, joined."""
+        return b"".join(packet for packet, _ in self.received)
+
+    def startProtocol(self) -> None:
+        """Note it."""
+        self.made = 1
+
+    def stopProtocol(self) -> None:
+        """Note it; fire `closedDeferred`."""
+        self.closed = 1
+        waiting, self.closedDeferred = self.closedDeferred, None
+        if waiting is not None:
+            waiting.callback(None)
+
+    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+        """Keep it."""
+        self.received.append((datagram, addr))
+
+    def connectionRefused(self) -> None:
+        """Count it."""
+        self.refused += 1
