@@ -179,6 +179,34 @@ class ContractViolation(WavetankError):
         return [*super().lines(), *(["  calls, the last is the one:"] if calls else []), *calls]
 
 
+class ServerError(WavetankError):
+    """A third-party server, or a program that forwards for one, did not do what was expected of it."""
+
+    exit_status = EXIT_FAILURE
+
+
+class ProgramUnusable(ServerError):
+    """The server's program is missing or cannot be executed here; found before anything was started."""
+
+    exit_status = EXIT_ENVIRONMENT
+
+
+class PortTaken(ServerError):
+    """The address that a server was to have belongs to another process; the text says which."""
+
+
+class ServerNotReady(ServerError):
+    """A server was not ready when the time was over; it has been ended."""
+
+
+class ServerDied(ServerError):
+    """A server ended by itself, or was killed by somebody else: before it was ready, or while it was in use."""
+
+
+class ServerStopError(ServerError):
+    """A server did not stop as it should: it had to be killed, left processes, or ended with an unexpected status."""
+
+
 class NotSimulated(WavetankError):
     """A simulated program made a call that Wavetank does not simulate; it was refused at the call.
 

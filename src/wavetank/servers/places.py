@@ -1,0 +1,203 @@
+"""Folders of a run and of its servers, the marker that its processes carry, and the sweep of what dead runs left.
+
+Owns everything below `wavetank-UID` in the temporary folder. Must never touch a run whose process still lives.
+
+The idea: each run has a folder with one record for each server: who started it, and which processes were seen to
+belong to it (number and start time). Nothing outlives a killed run where a supervisor or a namespace ends it; should
+both have been killed, the next start of any server finds leftovers by the marker in their environment and by the
+record, ends them, and says so.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import json
+import logging
+import os
+import secrets
+import shutil
+import signal
+import stat
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from wavetank.errors import EnvironmentProblem
+from wavetank.servers import processes
+from wavetank.servers.processes import Identity
+
+logger = logging.getLogger("wavetank.servers")
+
+#: Folders of dead runs that hold output which an error has named are kept so long.
+_KEPT_S: Final = 24 * 3600.0
+_RECORD: Final = "record.json"
+_KEEP: Final = "keep"
+_MARKER: Final = "WAVETANK_SERVER"
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """A process that outlived its run, and was ended by the sweep."""
+
+    pid: int
+    command: str
+    marker: str
+    run_pid: int
+
+    def __str__(self) -> str:
+        return f"pid {self.pid} ({self.command}), left by the run of pid {self.run_pid}, marker {self.marker}"
+
+
+def base() -> Path:
+    """The folder of all runs of this user; made when needed. Raises `EnvironmentProblem`."""
+    path = Path(tempfile.gettempdir()) / f"wavetank-{os.geteuid()}"
+    try:
+        path.mkdir(mode=0o755, exist_ok=True)
+        found = path.lstat()
+    except OSError as error:
+        raise EnvironmentProblem(f"cannot make the folder {path}: {error.strerror}", next="set TMPDIR") from None
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+        raise EnvironmentProblem(f"{path} belongs to somebody else", next="set TMPDIR to a folder of your own")
+    return path
+
+
+class Run:
+    """The folder of this process's servers."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.marker = f"{self.pid}-{secrets.token_hex(3)}"
+        self.folder = base() / self.marker
+        self.folder.mkdir(mode=0o755)
+        self._record: dict[str, Any] = {"run": processes.identity(self.pid), "servers": {}}
+        self._lock = threading.Lock()
+        self._count = 0
+        self._write()
+        atexit.register(self.close)
+
+    def new_folder(self, name: str) -> tuple[str, Path]:
+        """A marker and a folder for one more server."""
+        with self._lock:
+            self._count += 1
+            number = self._count
+        safe = "".join(c if c.isalnum() or c in "-_" else "-" for c in name)[:20]
+        folder = self.folder / f"{number}-{safe}"
+        (folder / "log").mkdir(parents=True)
+        (folder / "data").mkdir()
+        return f"{self.marker}:{number}", folder
+
+    def note(self, marker: str, pids: list[int]) -> None:
+        """Write down which processes belong to a server; an empty list when it has been stopped."""
+        known = [found for pid in pids if (found := processes.identity(pid)) is not None]
+        with self._lock:
+            if known:
+                self._record["servers"][marker] = known
+            else:
+                self._record["servers"].pop(marker, None)
+            self._write()
+
+    def keep(self, folder: Path) -> None:
+        """An error has named this folder's output: it stays for a day."""
+        with contextlib.suppress(OSError):
+            (folder / _KEEP).touch()
+
+    def _write(self) -> None:
+        new = self.folder / f"{_RECORD}.new"
+        with contextlib.suppress(OSError):  # the folder was removed under us: there is nothing left to record
+            new.write_text(json.dumps(self._record))
+            new.replace(self.folder / _RECORD)
+
+    def close(self) -> None:
+        """Remove what nobody needs any more."""
+        if self.pid == os.getpid():
+            clear(self.folder)
+
+
+_run: Run | None = None
+_swept = False
+_lock = threading.Lock()
+
+
+def run() -> Run:
+    """The run of this process; another one after a fork."""
+    global _run, _swept
+    with _lock:
+        if _run is None or _run.pid != os.getpid() or not _run.folder.is_dir():
+            _run = Run()
+            _swept = False
+        return _run
+
+
+def sweep_once() -> list[Leftover]:
+    """The sweep before the first server of this process; nothing at later starts."""
+    global _swept
+    with _lock:
+        if _swept:
+            return []
+        _swept = True
+    return sweep()
+
+
+def sweep() -> list[Leftover]:
+    """End what dead runs have left, remove their folders; returns what was found, and logs it as warnings.
+
+    A process is a leftover when it carries the marker of a run that no longer lives, or is written down in the record
+    of such a run and started when that says.
+    """
+    dead = {folder: record for folder, record in _records() if _is_dead(record)}
+    if not dead:
+        return []
+    marked = [(pid, marker) for pid in processes.everyone() if (marker := processes.environment(pid).get(_MARKER))]
+    found: dict[int, Leftover] = {}
+    for folder, record in dead.items():
+        run_pid = record["run"][0] if record["run"] else 0
+        for marker, known in record["servers"].items():
+            for each in known:
+                if processes.runs(Identity(*each)):
+                    found[each[0]] = Leftover(each[0], processes.command(each[0]), marker, run_pid)
+        for pid, marker in marked:
+            if marker.partition(":")[0] == folder.name and processes.identity(pid) is not None:
+                found[pid] = Leftover(pid, processes.command(pid), marker, run_pid)
+    for leftover in found.values():
+        logger.warning("ended %s", leftover)
+        with contextlib.suppress(OSError):
+            os.kill(leftover.pid, signal.SIGKILL)
+    for folder in dead:
+        clear(folder)
+    return [*found.values()]
+
+
+def _records() -> Iterator[tuple[Path, dict[str, Any]]]:
+    for path in base().iterdir():
+        try:
+            yield path, json.loads((path / _RECORD).read_text())
+        except (OSError, ValueError):
+            # Half made or half removed by another run; or nothing but kept output.
+            with contextlib.suppress(OSError):
+                if path.stat().st_mtime < time.time() - _KEPT_S:
+                    shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_dead(record: dict[str, Any]) -> bool:
+    return not record["run"] or not processes.runs(Identity(*record["run"]))
+
+
+def clear(folder: Path) -> None:
+    """Remove a run's folder, but not output that an error has named."""
+    kept = False
+    for each in [*folder.iterdir()] if folder.is_dir() else []:
+        if (each / _KEEP).exists():
+            kept = True
+            shutil.rmtree(each / "data", ignore_errors=True)
+        elif each.is_dir():
+            shutil.rmtree(each, ignore_errors=True)
+    if kept:
+        with contextlib.suppress(OSError):
+            (folder / _RECORD).unlink()
+    else:
+        shutil.rmtree(folder, ignore_errors=True)

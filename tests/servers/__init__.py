@@ -1,0 +1,1 @@
+"""Third-party servers on the live ground: real processes, real sockets on loopback."""
