@@ -1,4 +1,4 @@
-"""A broker numbers messages and sends each to all who have subscribed. A subscriber that loses its line connects again."""
+"""A broker numbers messages and sends each to all subscribers. Who loses the line to it connects again."""
 
 import asyncio
 
@@ -84,7 +84,7 @@ async def subscriber():
         writer.write(b"SUBSCRIBE\n")
         while line := await reader.readline():
             if line != b"welcome\n":
-                number, text = line.split(maxsplit=1)
+                _, text = line.split(maxsplit=1)
                 got.append(text.strip())
                 if text.strip() == b"message %d" % MESSAGES:
                     writer.close()

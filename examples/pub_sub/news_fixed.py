@@ -1,4 +1,4 @@
-"""A broker numbers messages and sends each to all who have subscribed. Who has lost the line says how far it got."""
+"""A broker numbers messages and sends each to all subscribers. Who has lost the line says how far it got."""
 
 import asyncio
 

@@ -17,7 +17,6 @@ import re
 import selectors
 import shutil
 import signal
-import tempfile
 import time
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
@@ -26,6 +25,7 @@ import msgspec
 
 from wavetank.campaign import image as wire
 from wavetank.campaign import memory, order
+from wavetank.campaign.folder import Folder
 from wavetank.campaign.order import ImageOrder, ImageReport
 from wavetank.errors import EnvironmentProblem, InternalError, UsageError
 from wavetank.world import places
@@ -128,7 +128,7 @@ class Image:
         self._slots: list[_Slot] = []
         self._idle: list[_Slot] = []
         self._selector = selectors.DefaultSelector()
-        self._folder = ""
+        self._folder: Folder | None = None
         self._done: list[Finished] = []
         self._blind = False
         self._rehearsing = 0
@@ -156,11 +156,13 @@ class Image:
             captures = [self._pipe(ours, theirs) for _ in range(self.workers)]
             self._fds = ours
             order.write_order(self._memory, self.order, self.search_path)
-            self._folder = tempfile.mkdtemp(prefix="wavetank-")
+            self._folder = Folder()
             for number, (capture, _) in enumerate(captures):
                 os.set_blocking(capture, False)
                 self._slots.append(
-                    _Slot(number, Mailbox(self._memory, number), capture, os.path.join(self._folder, f"{number:02}"))
+                    _Slot(
+                        number, Mailbox(self._memory, number), capture, os.path.join(self._folder.path, f"{number:02}")
+                    )
                 )
             self._pid = memory.spawn(memory_fd, control_out, reply_in, [writer for _, writer in captures])
         finally:
@@ -224,9 +226,9 @@ class Image:
         self._fds = []
         self._slots = []
         self._idle = []
-        if self._folder:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = ""
+        if self._folder is not None:
+            self._folder.remove()
+            self._folder = None
 
     # ---- runs
 
