@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import mmap
 import struct
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from wavetank.errors import PlanError
@@ -24,7 +25,10 @@ _GOLDEN: Final = 0x9E3779B97F4A7C15
 #: Chance of a rate of 1.0; rates are given in parts of this.
 FULL: Final = 1 << 16
 _ENTRY: Final = struct.Struct("<QQ")
-_MADE: Final = struct.Struct("<IIq")
+# A choice that was made: its stream, its ordinal, its value; and two numbers that explain it.
+_MADE: Final = struct.Struct("<IIqqq")
+_EXPLANATION: Final = struct.Struct("<qq")
+_EXPLANATION_AT: Final = _MADE.size - _EXPLANATION.size
 #: Room for choices: listed in a plan, and recorded in a run. A run records at most so many non-calm choices.
 LISTED_LIMIT: Final = 1 << 18
 MADE_LIMIT: Final = 1 << 20
@@ -112,6 +116,28 @@ class Stream:
             choices.made(self.number, self.ordinal, value)
         return value
 
+    def aim(self, rate: int, bound: int, place: Callable[[int], int]) -> int:
+        """0 with probability 1 - rate/65536, else `place(bits)` of 48 random bits; it must be in 0 .. bound-1.
+
+        An aimed choice: what is drawn depends on what the run has come to, and what is recorded is the plain value.
+        """
+        self.ordinal += 1
+        if bound < 2:
+            return 0
+        choices = self.choices
+        at = _mix((self.base + self.ordinal * _GOLDEN) & _MASK)
+        bits = _mix(at ^ choices.seed_bits)
+        value = place(bits >> 16) if (bits & 0xFFFF) < rate else 0
+        if not choices.agrees(at, value):
+            value = min(choices.look_up(at), bound - 1)
+        if value:
+            choices.made(self.number, self.ordinal, value)
+        return value
+
+    def explain(self, one: int, other: int) -> None:
+        """Two numbers that say more about the choice made last, for the words of a report."""
+        self.choices.explain(one, other)
+
 
 class Choices:
     """All choices of one run."""
@@ -173,14 +199,26 @@ class Choices:
     def made(self, stream: int, ordinal: int, value: int) -> None:
         """Record a choice that is not calm."""
         if self.count < MADE_LIMIT:
-            _MADE.pack_into(self._made, self.count * _MADE.size, stream, ordinal, value)
+            _MADE.pack_into(self._made, self.count * _MADE.size, stream, ordinal, value, 0, 0)
         self.count += 1
+
+    def explain(self, one: int, other: int) -> None:
+        """Keep two numbers beside the choice that was recorded last."""
+        if 0 < self.count <= MADE_LIMIT:
+            _EXPLANATION.pack_into(self._made, (self.count - 1) * _MADE.size + _EXPLANATION_AT, one, other)
 
     def not_calm(self) -> dict[str, int]:
         """The non-calm choices made so far, by key, in order."""
+        return {f"{self.streams[stream].name} / {ordinal}": value for stream, ordinal, value, _, _ in self._all_made()}
+
+    def explanations(self) -> dict[str, tuple[int, int]]:
+        """What explains the choices made so far, by key, for those that have an explanation."""
         return {
-            f"{self.streams[stream].name} / {ordinal}": value
-            for stream, ordinal, value in (
-                _MADE.unpack_from(self._made, index * _MADE.size) for index in range(min(self.count, MADE_LIMIT))
-            )
+            f"{self.streams[stream].name} / {ordinal}": (one, other)
+            for stream, ordinal, _, one, other in self._all_made()
+            if one or other
         }
+
+    def _all_made(self) -> Iterator[tuple[int, int, int, int, int]]:
+        for index in range(min(self.count, MADE_LIMIT)):
+            yield _MADE.unpack_from(self._made, index * _MADE.size)
