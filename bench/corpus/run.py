@@ -130,7 +130,8 @@ def _environment(folder: Path, side: str, options: argparse.Namespace) -> Path |
 def _explore(folder: Path, place: Path, faults: str, out: Path, options: argparse.Namespace) -> dict[str, Any]:
     command = [
         place / "bin/wavetank", "explore", "workload.py", "--faults", faults, "--runs", str(options.runs),
-        "--for", f"{options.seconds}s", "--workers", options.workers, "--seed", str(options.seed), "--dir", out, "--json",
+        "--for", f"{options.seconds}s", "--workers", options.workers, "--seed", str(options.seed),
+        "--dir", out, "--json",
     ]  # fmt: skip
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if done.returncode not in (0, 1, 6):
@@ -255,10 +256,11 @@ def _line(each: dict[str, Any]) -> str:
         return f"| {each['row']} | {each['faults']} | {each['why']} | | | | |"
     alarms = "left out" if each["alarms"] is None else f"{each['alarms']} in {each['fixed_runs']} runs"
     left = "; ".join(_cell(words) for words in each.get("left", [])[:6]) if each["found"] else ""
-    verdict = "yes" if each["found"] else "no"
-    return (
-        f"| {each['row']} | {each['faults']} | {verdict} | {each['runs']} | {each['seconds']:.1f} | {alarms} | {left} |"
+    cells = (
+        *(each["row"], each["faults"], "yes" if each["found"] else "no"),
+        *(each["runs"], f"{each['seconds']:.1f}", alarms, left),
     )
+    return f"| {' | '.join(str(cell) for cell in cells)} |"
 
 
 def _cell(text: str) -> str:

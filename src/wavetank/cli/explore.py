@@ -151,9 +151,7 @@ def _print_json(label: str, found: Found, files: dict[int, Path | None]) -> None
         assert record is not None, "a group without failure"
         plan, result = (verdict.plan, verdict.result) if verdict is not None else (group.plan, group.result)
         data.append(
-            output.failure_data(
-                record, plan, seed=group.seed, file=files[group.seed], digest=result.digest, count=group.count
-            )
+            output.failure_data(record, plan, result, seed=group.seed, file=files[group.seed], count=group.count)
         )
     output.print_json(
         label,

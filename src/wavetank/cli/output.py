@@ -15,8 +15,8 @@ from typing import IO, Any, Final
 
 import click
 
+from wavetank.campaign import wording
 from wavetank.campaign.failures import replay_command
-from wavetank.campaign.wording import in_words
 from wavetank.plan import Plan
 from wavetank.world.job import FailureRecord, Output, RunResult
 
@@ -67,7 +67,7 @@ def show_failure(
     say()
     for line in _place(record):
         say(f"  {line}" if line else "")
-    for name, lines in _facts(record, plan, seed, count):
+    for name, lines in _facts(record, plan, result, seed, count):
         for index, line in enumerate(lines):
             say(f"  {'' if index else name:<9}{line}")
     _section("", record.traceback.splitlines() if traceback else [])
@@ -97,7 +97,9 @@ def _place(record: FailureRecord) -> Iterator[str]:
     yield ""
 
 
-def _facts(record: FailureRecord, plan: Plan, seed: int, count: int) -> Iterator[tuple[str, list[str]]]:
+def _facts(
+    record: FailureRecord, plan: Plan, result: RunResult, seed: int, count: int
+) -> Iterator[tuple[str, list[str]]]:
     yield "kind", [record.kind]
     if record.summary:
         yield "", record.summary.splitlines()
@@ -109,16 +111,17 @@ def _facts(record: FailureRecord, plan: Plan, seed: int, count: int) -> Iterator
     more = [f"and {len(faults) - _FAULT_LINES} more"] if len(faults) > _FAULT_LINES else []
     yield "faults", [*faults[:_FAULT_LINES], *more] or ["none"]
     if plan.choices is not None:
-        yield "choices", _choices(plan.choices)
+        yield "choices", _choices(plan, result)
 
 
-def _choices(choices: dict[str, int]) -> list[str]:
+def _choices(plan: Plan, result: RunResult) -> list[str]:
     """The choices that are not calm: each, when there are few."""
+    choices = plan.choices
     if not choices:
         return ["all calm"]
     if len(choices) > _CHOICE_LINES:
         return [f"{len(choices):,} not calm"]
-    return [in_words(key, value) for key, value in choices.items()]
+    return wording.choices(plan, result.explanations)
 
 
 def _without(text: str, shown: str) -> str:
@@ -154,7 +157,7 @@ def show_outputs(outputs: Iterable[Output], *, to_stderr: bool) -> None:
 
 
 def failure_data(
-    record: FailureRecord, plan: Plan, *, seed: int, file: Path | None, digest: str, count: int = 1
+    record: FailureRecord, plan: Plan, result: RunResult, *, seed: int, file: Path | None, count: int = 1
 ) -> dict[str, Any]:
     """One failure of the JSON object."""
     return {
@@ -165,8 +168,8 @@ def failure_data(
         "host": record.host,
         "time": record.time_ns / 1e9,
         "summary": record.summary,
-        "plan": plan.lines(),
-        "digest": digest,
+        "plan": [*(str(fault) for fault in plan.faults), *wording.choices(plan, result.explanations)],
+        "digest": result.digest,
         "count": count,
         "file": str(file) if file is not None else None,
         "replay": replay_command(file) if file is not None else None,

@@ -96,8 +96,8 @@ def _parted(replayed: Replayed) -> str:
 
 def _print_json(failure: FailureFile, replayed: Replayed, file: Path, seconds: float) -> None:
     now: FailureRecord | None = replayed.result.failure
-    digest = replayed.result.digest
-    data = [output.failure_data(now, failure.plan, seed=failure.seed, file=file, digest=digest)] if now else []
+    result = replayed.result
+    data = [output.failure_data(now, failure.plan, result, seed=failure.seed, file=file)] if now else []
     output.print_json(
         failure.target.label,
         1,

@@ -49,9 +49,7 @@ def command(target: str | None, hosts: tuple[str, ...], **given: Any) -> int:
         verdict = confirm(session, plan, result)
         file = failures.write(session, verdict, folder)
     if common.json:
-        data = output.failure_data(
-            verdict.failure, verdict.plan, seed=plan.seed, file=file, digest=verdict.result.digest
-        )
+        data = output.failure_data(verdict.failure, verdict.plan, verdict.result, seed=plan.seed, file=file)
         _report(common, found.label, result, time.monotonic() - started, data)
     else:
         _report(common, found.label, result, time.monotonic() - started)

@@ -54,6 +54,11 @@ def _task_of_either() -> str | None:
     return _task_of_asyncio() or trio.task_name()
 
 
+def deadlines(thread: Thread) -> list[int]:
+    """When timers of a framework in `thread` are due, as virtual time in ns, in no order; of many the first ones."""
+    return asyncio.deadlines(thread) or trio.deadlines(thread) or twisted.deadlines(thread)
+
+
 def waits(thread: Thread) -> Iterator[tuple[str, str, Any]]:
     """What a framework in `thread` waits for: a name, words for the waiting, the suspended coroutine or None."""
     for name, coroutine in (*asyncio.pending_tasks(thread), *trio.pending_tasks(thread)):

@@ -22,6 +22,9 @@ from wavetank.kernel.clock import UPTIME_NS
 #: A loop whose earliest timer is overdue by so much virtual time does not come to its timers any more.
 OVERDUE_NS: Final = 10_000_000_000
 
+#: At most so many pending timers of one loop are looked at.
+DEADLINES: Final = 64
+
 _place = -1  # where in `core.Thread.framework` a thread's loop and, from 3.14 on, its task are kept
 _get_running_loop: Final = asyncio._get_running_loop
 _current_task: Callable[[Any], asyncio.Task[Any] | None]
@@ -132,6 +135,14 @@ def abandon(loop: asyncio.AbstractEventLoop) -> None:
     for task in asyncio.all_tasks(loop):
         task._log_destroy_pending = False  # type: ignore[attr-defined]
     vars(loop)["_closed"] = True  # BaseEventLoop.__del__ warns otherwise
+
+
+def deadlines(thread: core.Thread) -> list[int]:
+    """When timers of the loop of `thread` are due, as virtual time in ns; of many, those near the top of its heap."""
+    timers = getattr(loop_of(thread), "_scheduled", None)
+    if not timers:
+        return []
+    return [round(timer.when() * 1e9) - UPTIME_NS for timer in timers[:DEADLINES] if not timer.cancelled()]
 
 
 def overdue_ns() -> int:

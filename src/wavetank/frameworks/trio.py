@@ -10,11 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 from wavetank.frameworks import state
 from wavetank.kernel import core, replace
+from wavetank.kernel.clock import UPTIME_NS
 
+#: At most so many pending deadlines of one run are looked at.
+DEADLINES: Final = 64
 #: Trio's `GLOBAL_RUN_CONTEXT`, None until Trio has been imported.
 context: Any = None
 #: Called when Trio has been imported.
@@ -68,6 +71,15 @@ def pending_tasks(thread: core.Thread) -> list[tuple[str, Any]]:
     tasks = sorted(runner.tasks, key=lambda task: task._counter)
     named = [(_path(task, runner.main_task), task.coro) for task in tasks]
     return [(" > ".join(path), coroutine) for path, coroutine in named if path]
+
+
+def deadlines(thread: core.Thread) -> list[int]:
+    """When cancel scopes of the program in `thread` expire, as virtual time in ns; of many, some of the first."""
+    runner = None if context is None else state.seen_from(thread, _runner)
+    offset = getattr(getattr(runner, "clock", None), "offset", None)
+    if runner is None or not isinstance(offset, float):  # a clock of the program's own, as in tests
+        return []
+    return [round((entry[0] - offset) * 1e9) - UPTIME_NS for entry in runner.deadlines._heap[:DEADLINES]]
 
 
 def _runner() -> Any:

@@ -26,6 +26,8 @@ from wavetank.frameworks import state, twisted_log, twisted_waits
 from wavetank.kernel import core, replace
 
 NAME: Final = "twisted.internet.reactor"
+#: At most so many of its pending calls are looked at.
+DEADLINES: Final = 64
 _IMAGE: Final = object()
 #: What each process has for itself: its reactor (None: not made yet; `_IMAGE`: nobody's process), what somebody put at
 #: `twisted.internet.reactor` in place of it, as tests do, and what its main returned under `run`.
@@ -310,10 +312,28 @@ def _meet_treq(module: ModuleType) -> None:
 
 def waits(thread: core.Thread) -> list[tuple[str, str, Any]]:
     """What the reactor of a process waits for, if `thread` runs it; see `twisted_waits`."""
+    reactor = _reactor_of(thread)
+    return [] if reactor is None else twisted_waits.of_reactor(reactor, thread.process.own_value(_own, "main"))
+
+
+def deadlines(thread: core.Thread) -> list[int]:
+    """When delayed calls of the reactor that `thread` runs are due, as virtual time in ns; of many, some of the first.
+
+    A reactor counts in seconds of the wall clock (twisted/python/runtime.py, `Platform.seconds`).
+    """
+    reactor = _reactor_of(thread)
+    if reactor is None:
+        return []
+    kernel, clock = core.K, thread.process.stack.clock
+    began = kernel.epoch_ns + (0 if clock is None else clock.error_ns(kernel.now))
+    pending = (getattr(reactor, name, [])[:DEADLINES] for name in ("_pendingTimedCalls", "_newTimedCalls"))
+    return [round(call.getTime() * 1e9) - began for calls in pending for call in calls if not call.cancelled]
+
+
+def _reactor_of(thread: core.Thread) -> Any:
+    """The reactor that `thread` runs, None when it runs none."""
     process = thread.process
     if "twisted.internet" not in sys.modules or thread is not process.main_thread:
-        return []
+        return None
     reactor = process.own_value(_own, "reactor")
-    if reactor is None or reactor is _IMAGE:
-        return []
-    return twisted_waits.of_reactor(reactor, process.own_value(_own, "main"))
+    return None if reactor is _IMAGE else reactor

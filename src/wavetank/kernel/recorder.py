@@ -34,16 +34,18 @@ _SWITCH: Final = int(Kind.THREAD_SWITCH)
 class Payload:
     """What one direction of one connection carried: its size and checksum so far."""
 
-    __slots__ = ("checksum", "key", "opaque", "size_bytes")
+    __slots__ = ("checksum", "key", "opaque", "size_bytes", "writes")
 
     def __init__(self, key: str, opaque: bool) -> None:
         self.key = key
         self.opaque = opaque
         self.size_bytes = 0
         self.checksum = 0
+        self.writes = 0
 
     def add(self, data: bytes | bytearray | memoryview) -> None:
         """These bytes were accepted for sending."""
+        self.writes += 1
         self.size_bytes += len(data)
         self.checksum = crc32(data, self.checksum)
 

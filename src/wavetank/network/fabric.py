@@ -8,7 +8,7 @@ where a fault meets the network, and faults are taken in the order of the plan: 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from wavetank.errors import UsageError
@@ -24,7 +24,9 @@ from wavetank.faults import (
     SlowReader,
 )
 from wavetank.network.address import host_addresses, is_loopback, unmapped
-from wavetank.network.link import JITTER_STEP_NS, Allowance, Clock, Draws, Link, Path
+from wavetank.network.lateness import JITTER_STEP_NS
+from wavetank.network.link import Allowance, Clock, Link, Path, Shape
+from wavetank.network.segmentation import AimedDraws
 
 
 class Node:
@@ -40,13 +42,15 @@ class Node:
 class Fabric:
     """The network of one world."""
 
-    def __init__(self, clock: Clock, streams: Callable[[str, str], Draws]) -> None:
+    def __init__(self, clock: Clock, streams: Callable[[str, str], AimedDraws]) -> None:
         self.clock = clock
         self.streams = streams
         self.nodes: dict[str, Node] = {}
         self.by_address: dict[str, Node] = {}
         self.links: dict[tuple[str, str], Link] = {}
         self.active: list[AnyFault] = []
+        #: The deadlines that programs on a host have pending, as virtual time in ns; those long past may be among them.
+        self.deadlines: Callable[[str], Sequence[int]] = lambda host: ()
         #: Bound of the delay that faults add to one exchange (`Plan.delay_limit_s`), or None.
         self.delay_limit_ns: int | None = None
         self.on_drop: Callable[[Path, Any], object] = lambda path, packet: None
@@ -94,12 +98,15 @@ class Fabric:
         receiver: Party,
         ordinal: int,
         deliver: Callable[[Any], object],
-        split: Callable[[Any, int], tuple[Any, Any]] | None,
+        shape: Shape | None,
         allowance: Allowance,
     ) -> Path:
         """A path for one direction of one connection."""
         link = self.link(sender.host, receiver.host)
-        path = Path(self.clock, link, sender, receiver, ordinal, deliver, split, self.streams, self.on_drop, allowance)
+        path = Path(
+            self.clock, link, sender, receiver, ordinal, deliver, shape, self.streams, self.on_drop, allowance,
+            self.deadlines,
+        )  # fmt: skip
         self._paths.add(path)
         self._configure(path)
         return path

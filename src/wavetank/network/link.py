@@ -12,10 +12,13 @@ a loopback delivers at the end of the very system call that sends, as Linux does
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple, Protocol
 
 from wavetank.faults import Party
+from wavetank.network import lateness, segmentation
+from wavetank.network.lateness import JITTER_STEP_NS, Lateness
+from wavetank.network.segmentation import AimedDraws, Borders, Cutter
 from wavetank.trace.digest import opaque_size
 
 #: Calm one-way latency between two hosts: a switched local network.
@@ -28,10 +31,6 @@ MAX_PIECES: Final = 512
 LOSS_COST_NS: Final = 200_000_000
 #: What the loss of the first packet of a flow costs: TCP_TIMEOUT_INIT, 1 s (RFC 6298).
 OPENING_LOSS_COST_NS: Final = 1_000_000_000
-JITTER_STEP_NS: Final = 1_000
-#: Draws of jitter: how often a packet is late at all, and how often a segment is cut, by style (in 1/65536).
-JITTER_RATE: Final = 1 << 15
-CUT_RATES: Final = (1 << 15, 1 << 16, 1 << 13)
 
 
 class Draws(Protocol):
@@ -39,6 +38,17 @@ class Draws(Protocol):
 
     def draw(self, rate: int, bound: int) -> int:
         """0 with probability 1 - rate/65536, else one of 1 .. bound-1."""
+
+
+class Shape(NamedTuple):
+    """What a path must know of the packets of a byte stream.
+
+    `split(packet, size)` is the packet cut after `size` bytes of payload; `content(packet)` says where in the stream
+    its payload begins, and the payload.
+    """
+
+    split: Callable[[Any, int], tuple[Any, Any]]
+    content: Callable[[Any], tuple[int, bytes]]
 
 
 class Clock(Protocol):
@@ -112,16 +122,19 @@ class Path:
         "__weakref__",
         "allowance",
         "bandwidth",
+        "borders",
         "busy_until",
         "calm",
         "clock",
-        "cut_rate",
+        "cutter",
+        "deadlines",
         "delay_ns",
         "deliver",
         "dropped",
         "jitter_steps",
         "key",
         "last_arrival",
+        "late",
         "latency_ns",
         "link",
         "loss_rate",
@@ -136,7 +149,7 @@ class Path:
         "receiver",
         "send_limit",
         "sender",
-        "split",
+        "shape",
         "streams",
     )  # fmt: skip
 
@@ -148,10 +161,11 @@ class Path:
         receiver: Party,
         ordinal: int,
         deliver: Callable[[Any], object],
-        split: Callable[[Any, int], tuple[Any, Any]] | None,
-        streams: Callable[[str, str], Draws],
+        shape: Shape | None,
+        streams: Callable[[str, str], AimedDraws],
         dropped: Callable[[Path, Any], object],
         allowance: Allowance,
+        deadlines: Callable[[str], Sequence[int]],
     ) -> None:
         self.clock = clock
         self.link = link
@@ -159,7 +173,7 @@ class Path:
         self.receiver = receiver
         self.ordinal = ordinal
         self.deliver = deliver
-        self.split = split
+        self.shape = shape
         self.dropped = dropped
         self.allowance = allowance
         port = f":{receiver.port}" if receiver.side == "accepting" else ""
@@ -167,6 +181,10 @@ class Path:
         number = f" #{ordinal}" if ordinal else ""
         self.key = f"{sender.host}{back} -> {receiver.host}{port}{number}"
         self.streams = streams
+        self.deadlines = deadlines
+        self.borders = Borders()
+        self.cutter: Cutter | None = None  # set while segments are cut
+        self.late: Lateness | None = None  # set while packets may be late by different times
         self.busy_until = 0
         self.last_arrival = 0
         self.read_until = 0
@@ -175,15 +193,32 @@ class Path:
         self.opaque = False  # its payload is left out of the digest, so sizes must not tell in time
         self.calm = False
         self.latency_ns = self.delay_ns = self.jitter_steps = self.bandwidth = self.loss_rate = self.max_piece = 0
-        self.reader_rate = self.send_limit = self.receive_limit = self.cut_rate = 0
+        self.reader_rate = self.send_limit = self.receive_limit = 0
 
     def settle(self) -> None:
         """The settings are new: see whether this path is a calm loopback."""
         late = self.latency_ns or self.delay_ns or self.jitter_steps or self.bandwidth
         self.calm = not (late or self.loss_rate or self.max_piece or self.link.blocked)
-        if self.max_piece and not self.cut_rate:
-            style = self.streams("style", self.key).draw(1 << 15, len(CUT_RATES))
-            self.cut_rate = CUT_RATES[style]
+        if self.max_piece and self.cutter is None and self.shape is not None:
+            drawn = self.streams("style", self.key).draw(segmentation.STYLE_RATE, len(segmentation.STYLES))
+            self.cutter = Cutter(self.streams("cut", self.key), segmentation.STYLES[drawn], self.borders)
+        if self.jitter_steps and self.late is None:
+            drawn = self.streams("lateness", self.key).draw(lateness.STYLE_RATE, len(lateness.STYLES))
+            self.late = Lateness(self.streams("jitter", self.key), lateness.STYLES[drawn], self._deadlines)
+
+    def _deadlines(self) -> Sequence[int]:
+        return self.deadlines(self.receiver.host)
+
+    def wrote(self, end: int, number: int) -> None:
+        """The program's write `number` on this flow ends before byte `end` of the stream."""
+        self.borders.wrote(end, number)
+
+    def _carries(self, packet: Any) -> int:
+        """The number of the write whose bytes come first in a packet; 0 when that is not known."""
+        if self.shape is None:
+            return 0
+        start, data = self.shape.content(packet)
+        return self.borders.write_at(start, start + 1)[0] if data else 0
 
     def transmit(self, packet: Any, size: int) -> None:
         """Send `packet`; `size` bytes of payload (0: an acknowledgement or another packet without data)."""
@@ -193,19 +228,21 @@ class Path:
             self._transmit(packet, size)
 
     def _transmit(self, packet: Any, size: int) -> None:
-        if self.link.blocked or (self.loss_rate and self._lost()):
+        if self.link.blocked or (self.loss_rate and self._lost(packet)):
             self.dropped(self, packet)
             return
         self.opened = True
-        if size > 1 and self.max_piece and self.split is not None:
+        if size > 1 and self.max_piece and self.cutter is not None:
             self._cut(packet, size)
         else:
             self._schedule(packet, size, 0)
 
-    def _lost(self) -> bool:
-        if not self.streams("loss", self.key).draw(self.loss_rate, 2):
+    def _lost(self, packet: Any) -> bool:
+        draws = self.streams("loss", self.key)
+        if not draws.draw(self.loss_rate, 2):
             self.losses = 0
             return False
+        draws.explain(self._carries(packet), 0)
         cost = LOSS_COST_NS << min(self.losses, 8) if self.opened else OPENING_LOSS_COST_NS
         if not self.allowance.take_all(self.clock.now, cost):
             return False
@@ -213,16 +250,20 @@ class Path:
         return True
 
     def _cut(self, packet: Any, size: int) -> None:
-        draws = self.streams("cut", self.key)
+        cutter, shape = self.cutter, self.shape
+        assert cutter is not None, "a path without style cuts"
+        assert shape is not None, "only streams are cut"
+        start, data = shape.content(packet)
+        self.borders.passed(start)
+        cutter.begin(start, b"" if self.opaque else data)
         gap = 0
-        split = self.split
-        assert split is not None
         for _ in range(MAX_PIECES):
             longest = size - 1 if not self.opaque else 1 << ((size - 1).bit_length() - 1)
-            piece = draws.draw(self.cut_rate, min(self.max_piece, longest) + 1) if size > 1 else 0
+            piece = cutter.piece(self.max_piece, longest) if size > 1 else 0
             if not piece or self.allowance.take(self.clock.now, PIECE_GAP_NS) < PIECE_GAP_NS:
                 break
-            head, packet = split(packet, piece)
+            cutter.cut_off(piece)
+            head, packet = shape.split(packet, piece)
             self._schedule(head, piece, gap)
             gap = PIECE_GAP_NS
             size -= piece
@@ -238,8 +279,12 @@ class Path:
         when += self.latency_ns
         earliest = max(when, self.last_arrival + gap)
         late = self.delay_ns
-        if self.jitter_steps:
-            late += self.streams("jitter", self.key).draw(JITTER_RATE, self.jitter_steps + 1) * JITTER_STEP_NS
+        if self.jitter_steps and self.late is not None:
+            arrival = max(when + late, earliest)
+            steps = self.late.steps(arrival, self.jitter_steps, size > 0 or not self.last_arrival)
+            if steps:
+                late += steps * JITTER_STEP_NS
+                self.late.draws.explain(self._carries(packet), 0)
         if when + late > earliest:  # what travels together is late together, and costs the allowance once
             earliest += self.allowance.take(now, when + late - earliest)
         self.last_arrival = earliest

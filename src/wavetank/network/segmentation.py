@@ -106,55 +106,54 @@ class Borders:
 class Cutter:
     """Cuts the segments of one flow. `draws` decide; `style` is one of `STYLES`."""
 
-    __slots__ = ("_at", "_borders", "_data", "borders", "draws", "style")
+    __slots__ = ("_at", "_data", "_inner", "_start", "borders", "draws", "style")
 
     def __init__(self, draws: AimedDraws, style: Style, borders: Borders) -> None:
         self.draws = draws
         self.style = style
         self.borders = borders
         self._data = b""
-        self._at = 0
-        self._borders: list[int] = []
+        self._at = self._start = 0
+        self._inner: list[int] = []
 
-    def begin(self, data: bytes, start: int) -> None:
-        """A segment is to be sent: `data`, from byte `start` of the stream on."""
-        self.borders.passed(start)
+    def begin(self, start: int, data: bytes) -> None:
+        """A segment is to be sent: `data`, from byte `start` of the stream on. No data: cuts cannot be aimed."""
+        self._start = start
+        self._at = 0
         self._data = data
-        self._at = 0
-        self._borders = self.borders.inside(start, start + len(data)) if self.style.aimed else []
-        if self._borders:
-            self._borders = [border - start for border in self._borders]
+        self._inner = self.borders.inside(start, start + len(data)) if self.style.aimed else []
 
-    def piece(self, size: int, max_piece: int, longest: int) -> int:
-        """The size of the next piece of the segment, of which `size` bytes are left; 0: no further cut."""
+    def piece(self, max_piece: int, longest: int) -> int:
+        """The size of the next piece of the segment, at most `longest`; 0: no further cut.
+
+        `max_piece`: the most that is cut off at random; an aimed cut may come later.
+        """
         style = self.style
-        if style.aimed:
-            bits = self.draws.aim(style.rate, longest + 1, self._aimed)
-        else:
-            bits = self.draws.draw(style.rate, min(style.most or max_piece, longest) + 1)
-        return bits
+        if style.aimed and self._data:
+            return self.draws.aim(style.rate, longest + 1, self._aimed)
+        return self.draws.draw(style.rate, min(style.most or max_piece, longest) + 1)
 
-    def cut(self, start: int, piece: int) -> None:
-        """The piece was cut off; `start`: where in the stream the segment begins."""
+    def cut_off(self, piece: int) -> None:
+        """The piece was cut off: say where that is, and go on behind it."""
         self._at += piece
-        self.draws.explain(*self.borders.write_at(start, start + self._at))
+        self.draws.explain(*self.borders.write_at(self._start, self._start + self._at))
 
     def _aimed(self, bits: int) -> int:
         """A cut next to the end of a line, the border of a write or its head; anywhere when there is none."""
-        data, at = self._data, self._at
+        data, at, inner = self._data, self._at, self._inner
         size = len(data) - at
         kind, bits = bits & 7, bits >> 3
         if kind < 3:
             place = _next_to_line_end(data, at, bits)
-        elif kind < 5 and self._borders:
-            border = self._borders[bits % len(self._borders)]
-            place = border + _AROUND[(bits >> 8) % len(_AROUND)] - at
+        elif kind < 5 and inner:
+            place = inner[bits % len(inner)] - self._start + _AROUND[(bits >> 8) % len(_AROUND)] - at
         elif kind < 6:
-            heads = [0, *self._borders]
-            place = heads[bits % len(heads)] + 1 + (bits >> 8) % HEAD_BYTES - at
+            write = bits % (len(inner) + 1)
+            place = (inner[write - 1] - self._start if write else 0) + 1 + (bits >> 8) % HEAD_BYTES - at
         elif kind < 7:
-            ends = [*self._borders, len(data)]
-            place = ends[bits % len(ends)] - _TAIL[(bits >> 8) % len(_TAIL)] - at
+            write = bits % (len(inner) + 1)
+            end = inner[write] - self._start if write < len(inner) else len(data)
+            place = end - _TAIL[(bits >> 8) % len(_TAIL)] - at
         else:
             place = 0
         return place if 0 < place < size else 1 + bits % (size - 1)

@@ -93,6 +93,7 @@ class RunResult(msgspec.Struct):
     outputs: list[Output] = []
     notes: list[str] = []
     choices: dict[str, int] = {}
+    explanations: dict[str, tuple[int, int]] = {}  # two numbers beside some of the choices; see campaign.wording
     payloads: list[Payload] = []
     last_events: list[str] = []
     hosts: list[str] = []

@@ -44,6 +44,9 @@ WARM: Final = (
     "stringprep", "tempfile", "threading", "tokenize", "traceback", "uuid", "weakref", "zoneinfo",
 )  # fmt: skip
 
+#: Choices are explained when there are so few that they are listed one by one in a report, with room to spare.
+EXPLAINED: Final = 1_000
+
 _kept: list[Any] = []  # what must not be collected before the child leaves: parked threads would run their `finally`
 
 
@@ -273,6 +276,7 @@ def _compose(universe: Universe, director: Director | None, job: Job) -> RunResu
         outputs += director.output()
     for call, times in refusals.refused.items():
         oracles.note(f"{call} was refused{f' {times} times' if times > 1 else ''}: it is not simulated")
+    wanted = job.want_choices or failure is not None
     return RunResult(
         digest=recorder.finish(),
         events=recorder.events,
@@ -281,7 +285,8 @@ def _compose(universe: Universe, director: Director | None, job: Job) -> RunResu
         status=_status(universe, director, failure),
         outputs=outputs,
         notes=oracles.notes,
-        choices=kernel.choices.not_calm() if job.want_choices or failure is not None else {},
+        choices=kernel.choices.not_calm() if wanted else {},
+        explanations=kernel.choices.explanations() if wanted and kernel.choices.count <= EXPLAINED else {},
         payloads=[
             Payload(key, each.size_bytes, "" if each.opaque else f"{each.checksum:08x}")
             for key, each in recorder.payloads.items()

@@ -16,7 +16,7 @@ from wavetank.kernel.choices import Stream, rate_of
 from wavetank.kernel.core import Kernel, Thread
 from wavetank.network.fabric import Fabric
 from wavetank.trace.schema import Kind
-from wavetank.world import places
+from wavetank.world import deadlines, places
 from wavetank.world.host import Host
 from wavetank.world.job import FailureRecord
 from wavetank.world.oracles import EXCEPTION, UNHANDLED, Oracles, exception_record, text_record
@@ -67,6 +67,7 @@ class Universe:
         self.director: Process | None = None
         self._pids = FIRST_PID
         fabric.on_fault = self._fault_changes
+        fabric.deadlines = lambda name: deadlines.of_host(self.hosts.get(name))
         fabric.other_fault = self._other_fault_changes
 
     def new_pid(self) -> int:

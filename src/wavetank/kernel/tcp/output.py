@@ -29,6 +29,8 @@ def queue(tcp: Tcp, data: bytes) -> None:
     tcp.payload.add(data)
     tcp.queued += size
     end = tcp.sent_next + size
+    if not tcp.path.calm:
+        tcp.path.wrote(end + tcp.unsent_size, tcp.payload.writes)
     if (
         end <= tcp.peer_edge
         and end - tcp.acked <= tcp.congestion_window

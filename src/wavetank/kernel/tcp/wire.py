@@ -7,13 +7,13 @@ a segment is for, or answers with a reset when there is none (RFC 9293 section 3
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from wavetank.faults import ACCEPTING, CONNECTING, Party
 from wavetank.kernel import core
 from wavetank.kernel.tcp.state import ACK, FIN, RST, SYN, Segment
 from wavetank.network.fabric import Node
-from wavetank.network.link import Path
+from wavetank.network.link import Path, Shape
 from wavetank.trace.schema import Kind
 
 if TYPE_CHECKING:
@@ -63,6 +63,13 @@ def split(segment: Segment, size: int) -> tuple[Segment, Segment]:
     return (flags & ~FIN, seq, ack, edge, head), (flags, seq + size, ack, edge, tail)
 
 
+def _content(segment: Segment) -> tuple[int, bytes]:
+    return segment[1], segment[4]
+
+
+_SHAPE: Final = Shape(split, _content)
+
+
 class Wire:
     """Both directions of a connection from `client` to `server`."""
 
@@ -80,7 +87,7 @@ class Wire:
         opener = Party(client.name, local_port, CONNECTING)
         accepter = Party(server.name, remote_port, ACCEPTING)
         allowance = fabric.allowance()
-        self.there = fabric.path(opener, accepter, self.ordinal, self.server_end.deliver, split, allowance)
-        self.back = fabric.path(accepter, opener, self.ordinal, self.client_end.deliver, split, allowance)
+        self.there = fabric.path(opener, accepter, self.ordinal, self.server_end.deliver, _SHAPE, allowance)
+        self.back = fabric.path(accepter, opener, self.ordinal, self.client_end.deliver, _SHAPE, allowance)
         self.server_end.back = self.client_end.arriving = self.back
         self.client_end.back = self.server_end.arriving = self.there
