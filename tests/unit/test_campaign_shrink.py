@@ -9,7 +9,7 @@ import pytest
 from wavetank.campaign.confirm import Verdict
 from wavetank.campaign.runner import Finished
 from wavetank.campaign.session import Settings
-from wavetank.campaign.shrink import shrink
+from wavetank.campaign.shrink import shrink, without
 from wavetank.campaign.wording import in_words
 from wavetank.faults import Latency, Loss, Segments
 from wavetank.plan import Plan
@@ -103,6 +103,18 @@ def test_what_fails_in_a_calm_world_needs_nothing() -> None:
     assert (small.plan.faults, small.plan.choices) == ((), {})
 
 
+def test_a_cut_that_is_left_out_joins_the_pieces_on_both_sides() -> None:
+    cuts = {"cut a / 0": 3, "cut a / 3": 4, "loss a / 1": 1, "cut a / 7": 1, "cut a / 20": 5, "cut b / 8": 9}
+    assert without(cuts, ["cut a / 0"]) == {
+        "cut a / 0": 7, "loss a / 1": 1, "cut a / 7": 1, "cut a / 20": 5, "cut b / 8": 9
+    }  # fmt: skip
+    assert without(cuts, ["cut a / 3", "loss a / 1", "cut a / 20"]) == {
+        "cut a / 0": 3, "cut a / 3": 5, "cut b / 8": 9
+    }  # fmt: skip
+    assert without(cuts, ["cut a / 0", "cut a / 3", "cut b / 8"]) == {"loss a / 1": 1, "cut a / 0": 8, "cut a / 20": 5}
+    assert without(cuts, ["cut a / 3"], ["a"]) == {key: value for key, value in cuts.items() if key != "cut a / 3"}
+
+
 def test_choices_in_words() -> None:
     assert [
         in_words("cut a -> b:80 #1 / 3", 1),
@@ -117,8 +129,8 @@ def test_choices_in_words() -> None:
         in_words("loss a -> b:80 #1 / 5", 1, (23, 0)),
         in_words("new thing / 1", 7),
     ] == [
-        "piece 3 of a -> b:80 #1 arrives cut after 1 byte",
-        "piece 3 of a -> b:80 #1 arrives cut after 17 bytes",
+        "what is sent from byte 3 of a -> b:80 #1 on arrives cut after 1 byte",
+        "what is sent from byte 3 of a -> b:80 #1 on arrives cut after 17 bytes",
         "packet 4 of a -> b:80 #1 arrives 2.5 ms late",
         "packet 5 of a -> b:80 #1 is lost",
         "turn 6 on *: number 2 in line goes first",

@@ -33,6 +33,30 @@ def test_the_names_that_a_module_imports(text: str, package: str, names: list[st
     assert list(sources.imported(ast.parse(text), package)) == names
 
 
+@pytest.mark.parametrize(
+    ("text", "settings"),
+    [
+        ("import os\nos.environ['A'] = 'b'\nimport x", {"A": "b"}),
+        ("import os\nos.environ.setdefault('A', 'b')\nos.environ['C'] = 'd'\nfrom x import y", {"A": "b", "C": "d"}),
+        ("import os\nimport x\nos.environ['A'] = 'b'", {}),
+        ("import os\nos.environ['A'] = name()\nimport x", {}),
+        ("import os\nif x:\n    os.environ['A'] = 'b'\nimport x", {}),
+        ("from os import environ\nenviron['A'] = 'b'\nimport x", {"A": "b"}),
+    ],
+)
+def test_what_a_module_sets_before_it_imports(text: str, settings: dict[str, str]) -> None:
+    assert sources.settings_of(ast.parse(text)) == settings
+
+
+def test_a_library_sees_when_it_is_imported_what_the_program_set_before(tmp_path: Path) -> None:
+    library = tmp_path / "site-packages"
+    library.mkdir()
+    (library / "wt_looks.py").write_text("import os\nSEEN = os.environ.get('WT_SIMPLE')\n")
+    text = "import os\nos.environ.setdefault('WT_SIMPLE', 'yes')\nimport wt_looks\nprint(wt_looks.SEEN)\n"
+    result = run_script(tmp_path, text, search=(str(library),))
+    assert stdout_of(result, "main/script") == "yes\n"
+
+
 @pytest.fixture
 def quiet_finder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder on the search path, found in by our finder."""

@@ -4,10 +4,11 @@ Owns the search for it. It runs candidate plans, several at a time, and keeps wh
 type of error, user's line); it writes nothing.
 
 The idea: every draw is a function of its key, so leaving a fault or a choice out moves no other, and plain delta
-debugging works (Zeller and Hildebrandt, "Simplifying and isolating failure-inducing input", IEEE TSE 28(2), 2002).
-Large pieces go first: all choices, single faults, the choices of one concern, of one stream; then ever smaller groups
-of single choices; at last smaller numbers. Of the candidates tried together the first one in order wins, so the
-outcome does not depend on how many ran at a time. It stops at a time limit, and says so.
+debugging works (Zeller and Hildebrandt, "Simplifying and isolating failure-inducing input", IEEE TSE 28(2), 2002); a
+cut that is left out joins the pieces on both its sides. Large pieces go first: all choices, single faults, the choices
+of one concern, of one stream; then ever smaller groups of single choices; at last smaller numbers. Of the candidates
+tried together the first one in order wins, so the outcome does not depend on how many ran at a time. It stops at a time
+limit, and says so.
 """
 
 from __future__ import annotations
@@ -99,19 +100,22 @@ class _Shrinking:
         """Leave out the choices of one concern, of one stream, then ever smaller groups."""
         for group_of in (_concern, _stream):
             for name in dict.fromkeys(group_of(key) for key in self.choices):
-                rest = {key: value for key, value in self.choices.items() if group_of(key) != name}
-                self._keep([(self.faults, rest)])
+                group = [key for key in self.choices if group_of(key) == name]
+                self._keep([(self.faults, self._without(group))])
         size = (len(self.choices) + 1) // 2
         while self.choices and not self.over:
             keys = list(self.choices)
             groups = [keys[start : start + size] for start in range(0, len(keys), size)]
-            candidates = [(self.faults, _without(self.choices, group)) for group in groups]
+            candidates = [(self.faults, self._without(group)) for group in groups]
             if self._keep(candidates):
                 size = min(size, max(1, (len(self.choices) + 1) // 2))
             elif size == 1:
                 return
             else:
                 size = (size + 1) // 2
+
+    def _without(self, keys: Iterable[str]) -> dict[str, int]:
+        return without(self.choices, keys, self.verdict.opaque)
 
     def _smaller_numbers(self) -> None:
         """Make the numbers of the choices that are left smaller: 1, then by halves."""
@@ -182,6 +186,30 @@ def _stream(key: str) -> str:
     return key.rpartition(" / ")[0]
 
 
-def _without(choices: dict[str, int], keys: Iterable[str]) -> dict[str, int]:
+def without(choices: dict[str, int], keys: Iterable[str], counted: Iterable[str] = ()) -> dict[str, int]:
+    """The choices without some of them. Where a cut is left out, the pieces on both its sides become one.
+
+    The key of a cut is where its piece begins, its value how long that is: the next cut of the same segment begins at
+    its end. `counted`: flows whose cuts are counted instead (see `network.segmentation`).
+    """
     left_out = set(keys)
-    return {key: value for key, value in choices.items() if key not in left_out}
+    counted_streams = {f"cut {flow}" for flow in counted}
+    result: dict[str, int] = {}
+    ends: dict[
+        str, tuple[int, int]
+    ] = {}  # of a stream: where the last piece ends, and where what it became part of began
+    for key, value in choices.items():
+        stream, _, ordinal = key.rpartition(" / ")
+        if not stream.startswith("cut ") or stream in counted_streams:
+            if key not in left_out:
+                result[key] = value
+            continue
+        start = int(ordinal)
+        end, begun = ends.get(stream, (-1, -1))
+        if end != start:
+            begun = start  # another segment
+        if key not in left_out:
+            result[f"{stream} / {begun}"] = start + value - begun
+            begun = start + value
+        ends[stream] = (start + value, begun)
+    return result

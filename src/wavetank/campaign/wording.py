@@ -30,7 +30,7 @@ def in_words(key: str, value: int, explanation: tuple[int, int] = _NOTHING) -> s
         case "cut" if write:
             return f"{which} arrives cut after {_bytes(inside)}"
         case "cut":
-            return f"piece {ordinal} of {place} arrives cut after {_bytes(value)}"
+            return f"what is sent from byte {ordinal} of {place} on arrives cut after {_bytes(value)}"
         case "jitter":
             return f"{which} arrives {value * JITTER_STEP_NS / 1e6:g} ms late"
         case "loss":

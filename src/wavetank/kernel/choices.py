@@ -26,7 +26,7 @@ _GOLDEN: Final = 0x9E3779B97F4A7C15
 FULL: Final = 1 << 16
 _ENTRY: Final = struct.Struct("<QQ")
 # A choice that was made: its stream, its ordinal, its value; and two numbers that explain it.
-_MADE: Final = struct.Struct("<IIqqq")
+_MADE: Final = struct.Struct("<IQqqq")
 _EXPLANATION: Final = struct.Struct("<qq")
 _EXPLANATION_AT: Final = _MADE.size - _EXPLANATION.size
 #: Room for choices: listed in a plan, and recorded in a run. A run records at most so many non-calm choices.
@@ -116,22 +116,24 @@ class Stream:
             choices.made(self.number, self.ordinal, value)
         return value
 
-    def aim(self, rate: int, bound: int, place: Callable[[int], int]) -> int:
+    def aim(self, rate: int, bound: int, place: Callable[[int], int], ordinal: int = -1) -> int:
         """0 with probability 1 - rate/65536, else `place(bits)` of 48 random bits; it must be in 0 .. bound-1.
 
         An aimed choice: what is drawn depends on what the run has come to, and what is recorded is the plain value.
+        `ordinal`: the number of the draw, 0 or more, where draws are not counted but have a place of their own.
         """
-        self.ordinal += 1
+        if ordinal < 0:
+            self.ordinal = ordinal = self.ordinal + 1
         if bound < 2:
             return 0
         choices = self.choices
-        at = _mix((self.base + self.ordinal * _GOLDEN) & _MASK)
+        at = _mix((self.base + ordinal * _GOLDEN) & _MASK)
         bits = _mix(at ^ choices.seed_bits)
         value = place(bits >> 16) if (bits & 0xFFFF) < rate else 0
         if not choices.agrees(at, value):
             value = min(choices.look_up(at), bound - 1)
         if value:
-            choices.made(self.number, self.ordinal, value)
+            choices.made(self.number, ordinal, value)
         return value
 
     def explain(self, one: int, other: int) -> None:

@@ -8,6 +8,9 @@ those that do depend on one place: between CR and LF, behind a length, at the la
 of these bugs and hides others, so each flow has a *style*: any cut, all in single bytes, few cuts, or cuts aimed next
 to the ends of lines and the borders of writes. Pieces that come in while the reader is late are read joined; so the end
 of one write joined to the beginning of the next needs no style of its own.
+
+A cut is a choice at the byte of the stream at which the piece begins, and its value is the size of the piece. So a cut
+can be left out without moving another one: the piece before it becomes longer (`campaign.shrink` does that).
 """
 
 from __future__ import annotations
@@ -54,8 +57,11 @@ class AimedDraws(Protocol):
     def draw(self, rate: int, bound: int) -> int:
         """0 with probability 1 - rate/65536, else one of 1 .. bound-1."""
 
-    def aim(self, rate: int, bound: int, place: Callable[[int], int]) -> int:
-        """0 with probability 1 - rate/65536, else `place(bits)` of random bits, which is in 0 .. bound-1."""
+    def aim(self, rate: int, bound: int, place: Callable[[int], int], ordinal: int = -1) -> int:
+        """0 with probability 1 - rate/65536, else `place(bits)` of random bits, which is in 0 .. bound-1.
+
+        `ordinal`: the number of the draw, where draws are not counted but have a place of their own.
+        """
 
     def explain(self, one: int, other: int) -> None:
         """Two numbers that say more about the choice made last, for the words of a report."""
@@ -106,18 +112,21 @@ class Borders:
 class Cutter:
     """Cuts the segments of one flow. `draws` decide; `style` is one of `STYLES`."""
 
-    __slots__ = ("_at", "_data", "_inner", "_start", "borders", "draws", "style")
+    __slots__ = ("_at", "_data", "_inner", "_most", "_start", "borders", "draws", "style")
 
     def __init__(self, draws: AimedDraws, style: Style, borders: Borders) -> None:
         self.draws = draws
         self.style = style
         self.borders = borders
         self._data = b""
-        self._at = self._start = 0
+        self._at = self._start = self._most = 0
         self._inner: list[int] = []
 
     def begin(self, start: int, data: bytes) -> None:
-        """A segment is to be sent: `data`, from byte `start` of the stream on. No data: cuts cannot be aimed."""
+        """A segment is to be sent: `data`, from byte `start` of the stream on.
+
+        No data: its payload must not matter, so cuts are counted, and not aimed.
+        """
         self._start = start
         self._at = 0
         self._data = data
@@ -129,14 +138,19 @@ class Cutter:
         `max_piece`: the most that is cut off at random; an aimed cut may come later.
         """
         style = self.style
-        if style.aimed and self._data:
-            return self.draws.aim(style.rate, longest + 1, self._aimed)
-        return self.draws.draw(style.rate, min(style.most or max_piece, longest) + 1)
+        self._most = min(style.most or max_piece, longest)
+        if self._data:
+            place = self._aimed if style.aimed else self._any
+            return self.draws.aim(style.rate, longest + 1, place, self._start + self._at)
+        return self.draws.aim(style.rate, longest + 1, self._any)
 
     def cut_off(self, piece: int) -> None:
         """The piece was cut off: say where that is, and go on behind it."""
         self._at += piece
         self.draws.explain(*self.borders.write_at(self._start, self._start + self._at))
+
+    def _any(self, bits: int) -> int:
+        return 1 + bits % self._most
 
     def _aimed(self, bits: int) -> int:
         """A cut next to the end of a line, the border of a write or its head; anywhere when there is none."""

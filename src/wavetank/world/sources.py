@@ -8,6 +8,7 @@ run. Libraries, which lie elsewhere, are imported in the image for good, because
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib.util
 import os
 import sys
@@ -90,18 +91,67 @@ def prepare(path: str) -> None:
     """Compile the file at `path` and the user's own modules that it imports; import the libraries it names."""
     todo = [(path, "")]
     libraries: dict[str, None] = {}
+    settings: dict[str, str] = {}
     while todo:
         file, package = todo.pop()
         if file in _compiled or len(_compiled) >= MAX_MODULES:
             continue
         tree, _compiled[file] = _compile(file)
+        settings |= settings_of(tree)
         for name in imported(tree, package):
             own = list(_own_files(name))
             todo.extend(own)
             if not own:
                 libraries[name] = None
-    for name in libraries:
-        _import_library(name)
+    with _environment(settings):
+        for name in libraries:
+            _import_library(name)
+
+
+def settings_of(tree: ast.Module) -> dict[str, str]:
+    """The environment variables that a module sets to constants, at its top, before it imports something.
+
+    Libraries look at some when they are imported (`AIOHTTP_NO_EXTENSIONS`), and programs set them for that reason.
+    """
+    settings: dict[str, str] = {}
+    found: dict[str, str] = {}
+    for statement in tree.body:
+        if isinstance(statement, (ast.Import, ast.ImportFrom)):
+            settings |= found
+            continue
+        match statement:
+            case ast.Assign(
+                targets=[ast.Subscript(value=environ, slice=ast.Constant(value=str(name)))],
+                value=ast.Constant(value=str(value)),
+            ) if _is_environ(environ):
+                found[name] = value
+            case ast.Expr(
+                value=ast.Call(
+                    func=ast.Attribute(value=environ, attr="setdefault"),
+                    args=[ast.Constant(value=str(name)), ast.Constant(value=str(value))],
+                )
+            ) if _is_environ(environ):
+                found.setdefault(name, value)
+    return settings
+
+
+def _is_environ(node: ast.expr) -> bool:
+    return getattr(node, "attr", getattr(node, "id", "")) == "environ"
+
+
+@contextlib.contextmanager
+def _environment(settings: dict[str, str]) -> Iterator[None]:
+    """The image's environment with these settings, as long as it imports what the program imports after setting them.
+
+    Each run sets them again by itself, unless it has others.
+    """
+    missing = {name: value for name, value in settings.items() if name not in os.environ}
+    os.environ.update(missing)
+    try:
+        yield
+    finally:
+        for name in missing:
+            os.environ.pop(name, None)
 
 
 def _compile(path: str) -> tuple[ast.Module, CodeType]:

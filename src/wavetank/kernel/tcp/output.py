@@ -30,7 +30,7 @@ def queue(tcp: Tcp, data: bytes) -> None:
     tcp.queued += size
     end = tcp.sent_next + size
     if not tcp.path.calm:
-        tcp.path.wrote(end + tcp.unsent_size, tcp.payload.writes)
+        tcp.path.wrote(end + tcp.unsent_size - 1, tcp.payload.writes)  # SYN is 0, the stream begins at 1
     if (
         end <= tcp.peer_edge
         and end - tcp.acked <= tcp.congestion_window

@@ -64,7 +64,7 @@ def split(segment: Segment, size: int) -> tuple[Segment, Segment]:
 
 
 def _content(segment: Segment) -> tuple[int, bytes]:
-    return segment[1], segment[4]
+    return segment[1] - 1, segment[4]  # the stream begins behind SYN
 
 
 _SHAPE: Final = Shape(split, _content)
