@@ -126,6 +126,7 @@ class Path:
         "busy_until",
         "calm",
         "clock",
+        "cut_to",
         "cutter",
         "deadlines",
         "delay_ns",
@@ -183,6 +184,7 @@ class Path:
         self.streams = streams
         self.deadlines = deadlines
         self.borders = Borders()
+        self.cut_to = 0  # what comes before this byte of the stream has been cut
         self.cutter: Cutter | None = None  # set while segments are cut
         self.late: Lateness | None = None  # set while packets may be late by different times
         self.busy_until = 0
@@ -255,6 +257,10 @@ class Path:
         assert shape is not None, "only streams are cut"
         start, data = shape.content(packet)
         self.borders.passed(start)
+        if start < self.cut_to:  # sent again: pieces of it would be acknowledged one by one, which asks for it again
+            self._schedule(packet, size, 0)
+            return
+        self.cut_to = start + size
         cutter.begin(start, b"" if self.opaque else data)
         gap = 0
         for _ in range(MAX_PIECES):
