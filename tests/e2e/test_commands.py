@@ -401,3 +401,16 @@ def test_faults_that_aim_at_hosts_find_the_hosts_of_a_scenario(say: Say) -> None
     found = say("explore", "cluster.py::question", *words)
     assert "does not apply" not in found.err
     assert re.search(r"partition (client|server|\*) (\||->) (client|server|\*) for", found.out), found
+
+
+def test_a_scenario_in_a_package_imports_its_siblings_and_its_parents(say: Say, here: Path) -> None:
+    inner = here / "project" / "tests" / "net"
+    inner.mkdir(parents=True)
+    for folder in (inner, inner.parent):
+        (folder / "__init__.py").touch()
+    (inner.parent / "support.py").write_text("WORD = 'hello'\n")
+    (inner / "near.py").write_text("from ..support import WORD\n")
+    imports = "from tests.support import WORD\nfrom . import near\n"
+    (inner / "scenarios.py").write_text(f"{imports}def go(world):\n    print(WORD, near.WORD, __name__)\n")
+    said = say("run", "project/tests/net/scenarios.py::go")
+    assert said.out.splitlines()[0] == "hello hello tests.net.scenarios", said

@@ -40,6 +40,17 @@ def test_a_function_in_a_file(here: Path) -> None:
     assert target.folder_of(found) == str(here)
 
 
+def test_a_file_in_a_package_is_imported_from_where_the_package_is(here: Path) -> None:
+    inner = here / "project" / "tests" / "net"
+    inner.mkdir(parents=True)
+    for folder in (inner, inner.parent):
+        (folder / "__init__.py").touch()
+    (inner / "scenarios.py").write_text("def failover(world): ...\n")
+    found = target.parse("project/tests/net/scenarios.py::failover")
+    assert found.sys_path[:2] == (str(inner), str(here / "project"))
+    assert target.folder_of(found) == str(inner)
+
+
 def test_a_function_in_a_module(here: Path) -> None:
     found = target.parse("package.module:function")
     assert (found.module, found.function) == ("package.module", "function")

@@ -121,6 +121,16 @@ def test_the_users_own_modules_are_executed_in_each_run_and_libraries_once(tmp_p
     assert stdout_of(result, "main/script") == "gift None\n"
 
 
+def test_the_name_of_a_file_has_its_packages_in_front(tmp_path: Path) -> None:
+    inner = tmp_path / "tests" / "net"
+    inner.mkdir(parents=True)
+    assert sources.place_of(str(inner / "one.py")) == ("one", str(inner))
+    (inner / "__init__.py").touch()
+    assert sources.place_of(str(inner / "one.py")) == ("net.one", str(tmp_path / "tests"))
+    (inner.parent / "__init__.py").touch()
+    assert sources.place_of(str(inner / "one.py")) == ("tests.net.one", str(tmp_path))
+
+
 def test_a_library_that_cannot_be_imported_fails_where_the_program_imports_it(tmp_path: Path) -> None:
     library = tmp_path / "site-packages"
     library.mkdir()

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from wavetank.errors import NothingToRun, UsageError, did_you_mean
+from wavetank.world import sources
 from wavetank.world.job import HostScript, Target
 
 #: The host of a script that is given without a name.
@@ -88,7 +89,7 @@ def of_function(scenario: Callable[..., Any]) -> Target | None:
         return None
     if "." in module and _origin(module) == file:
         return Target(label=f"{module}:{name}", module=module, function=name, sys_path=_front(os.getcwd()))
-    return Target(label=f"{_short(file)}::{name}", module=file, function=name, sys_path=_front(os.path.dirname(file)))
+    return Target(label=f"{_short(file)}::{name}", module=file, function=name, sys_path=_file_front(file))
 
 
 def folder_of(target: Target) -> str:
@@ -143,7 +144,7 @@ def _function_in_file(text: str, file: str, function: str) -> Target:
     first = function.partition(".")[0]
     if first not in names and "*" not in names:
         raise UsageError(f"{file} has no function {function!r}.{did_you_mean(function, names)}")
-    return Target(label=text, module=path, function=function, sys_path=_front(os.path.dirname(path)))
+    return Target(label=text, module=path, function=function, sys_path=_file_front(path))
 
 
 def _names(tree: ast.Module) -> dict[str, bool]:
@@ -207,6 +208,11 @@ def _short(path: str) -> str:
 def _front(*folders: str) -> tuple[str, ...]:
     """These folders, then what this interpreter was told besides (PYTHONPATH, editable installs, a test's root)."""
     return tuple(dict.fromkeys([*folders, *(path for path in _ours() if _is_extra(path))]))
+
+
+def _file_front(path: str) -> tuple[str, ...]:
+    """`_front` for a file: its folder, and where an import of the packages that it is in begins."""
+    return _front(os.path.dirname(path), sources.place_of(path)[1])
 
 
 def _ours() -> list[str]:

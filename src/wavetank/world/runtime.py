@@ -82,7 +82,7 @@ def _own_folders(target: Target) -> tuple[str, ...]:
     if target.scripts:
         return tuple(dict.fromkeys(os.path.dirname(each.path) for each in target.scripts))
     if os.path.isabs(target.module):
-        return (os.path.dirname(target.module),)
+        return tuple(dict.fromkeys((os.path.dirname(target.module), sources.place_of(target.module)[1])))
     return target.sys_path[:1]
 
 

@@ -70,9 +70,25 @@ def own_file(name: str) -> str | None:
     return own[-1][0]
 
 
+def place_of(path: str) -> tuple[str, str]:
+    """The name of the file at `path` as a module, and the folder in which an import of this name begins.
+
+    A file in a package has the package's name in front, and the folder is that of the outermost package, as pytest has
+    it for test files (its import mode "prepend"). So relative imports work in both.
+    """
+    folder, file = os.path.split(path)
+    name = file.removesuffix(".py")
+    while os.path.isfile(os.path.join(folder, "__init__.py")) and os.path.basename(folder).isidentifier():
+        folder, package = os.path.split(folder)
+        name = f"{package}.{name}"
+    return name, folder
+
+
 def load(path: str) -> ModuleType:
-    """Execute the file at `path` as a module named after it, and return it."""
-    name = os.path.basename(path).removesuffix(".py")
+    """Execute the file at `path` as the module that `place_of` names, and return it."""
+    name, _ = place_of(path)
+    if "." in name:
+        return import_module(name)
     if name in sys.modules and getattr(sys.modules[name], "__file__", None) == path:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
@@ -89,7 +105,7 @@ def load(path: str) -> ModuleType:
 
 def prepare(path: str) -> None:
     """Compile the file at `path` and the user's own modules that it imports; import the libraries it names."""
-    todo = [(path, "")]
+    todo = [(path, place_of(path)[0].rpartition(".")[0])]
     libraries: dict[str, None] = {}
     settings: dict[str, str] = {}
     while todo:
