@@ -23,6 +23,7 @@ VERBS: Final = {
     "run": "One simulated run of a script or scenario, calm unless told otherwise.",
     "explore": "Many runs with many seeds and faults: find the one that breaks it.",
     "replay": "Run a failure again, exactly, from its failure file.",
+    "proxy": "A proxy in front of a real server: a bad line, as faults say.",
     "doctor": "Say what works on this machine.",
 }
 #: What a shell gives for a command that Ctrl-C has ended (128 + SIGINT).
