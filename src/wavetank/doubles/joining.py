@@ -15,7 +15,7 @@ from wavetank.doubles.wire import watermarks as marks
 from wavetank.doubles.wire.connection import Connection
 from wavetank.doubles.wire.driver import ClockDriver, Driver, LoopDriver
 from wavetank.doubles.wire.end import Speaker
-from wavetank.doubles.wire.trouble import inject
+from wavetank.doubles.wire.trouble import checked
 from wavetank.errors import UsageError, did_you_mean
 
 ASYNCIO: Final = "asyncio"
@@ -74,8 +74,10 @@ def connect(
     speakers = tuple(_speaker(*end, loop=loop) for end in ends)
     if a is b:
         raise UsageError("a and b are the same object", why="a protocol has one transport; join two of them")
-    connection = Connection((speakers[0], speakers[1]), names, policies, driver=driver, abort_resets=abort == "reset")
-    inject(connection, faults, seed)
+    connection = Connection(
+        (speakers[0], speakers[1]), names, policies, driver=driver, abort_resets=abort == "reset", seed=seed
+    )
+    connection.inject(*checked(faults))
     connection.begin()
     return connection
 

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
+from wavetank.doubles.wire import trouble
 from wavetank.doubles.wire.chunks import ChunkPolicy
 from wavetank.doubles.wire.driver import Driver
 from wavetank.doubles.wire.end import End, Speaker
@@ -41,10 +42,13 @@ class Connection:
         *,
         driver: Driver | None,
         abort_resets: bool,
+        seed: int = 0,
         log: Log | None = None,
     ) -> None:
         self.log = Log() if log is None else log
         self.abort_resets = abort_resets
+        self.seed = seed
+        self._injected = 0
         self.errors: list[BaseException] = []
         self.driver = driver
         self.ends = (End(names[0], speakers[0], self), End(names[1], speakers[1], self))
@@ -89,7 +93,8 @@ class Connection:
     @property
     def in_flight(self) -> tuple[int, int]:
         """Bytes written and not yet delivered: from a to b, from b to a."""
-        return self.ways[0].size, self.ways[1].size
+        one, two = (way.size + (0 if way.line is None else way.line.held) for way in self.ways)
+        return one, two
 
     @property
     def delivered(self) -> tuple[int, int]:
@@ -149,6 +154,14 @@ class Connection:
             pass
         self._own_now = end
         self._mark()
+
+    def inject(self, *faults: Any) -> None:
+        """Have these faults begin now (or `at_s` from now): words of `wavetank.faults`, as for `connect(faults=...)`.
+
+        Raises `UsageError` for a fault that means nothing here, or aims at nothing.
+        """
+        self._injected += 1
+        trouble.inject(self, faults, f"{self.seed} {self._injected}")
 
     # ---- what ends and lines ask
 

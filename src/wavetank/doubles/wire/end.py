@@ -123,7 +123,7 @@ class End:
         if way.shut or (self.closing and not way.size and not self.held_open):
             way.dropped += len(data)
             return
-        way.queue.append(data)
+        way.inbox.append(data)
         way.size += len(data)
         if way.size > self.high:
             self.over_high()

@@ -11,24 +11,32 @@ its turn came.
 from __future__ import annotations
 
 from collections import deque
+from typing import TYPE_CHECKING
 
 from wavetank.doubles.wire.chunks import ChunkPolicy, identity
 from wavetank.doubles.wire.end import End, Loss
 from wavetank.doubles.wire.log import KEPT_BYTES, Log
 
+if TYPE_CHECKING:
+    from wavetank.doubles.wire.line import Line
+
 
 class Way:
     """From `sender` to `receiver`. `size` is what the sender's buffer holds, in bytes."""
 
-    __slots__ = ("at", "broken", "delivered", "dropped", "eof", "eof_told", "log", "policy", "queue", "receiver",
-                 "refusing", "reset_due", "sender", "shut", "size")  # fmt: skip
+    __slots__ = ("at", "broken", "delivered", "dropped", "eof", "eof_told", "inbox", "line", "log", "policy", "queue",
+                 "receiver", "refusing", "reset_due", "sender", "shut", "size")  # fmt: skip
 
     def __init__(self, sender: End, receiver: End, policy: ChunkPolicy, log: Log) -> None:
         self.sender = sender
         self.receiver = receiver
         self.policy = policy
         self.log = log
+        #: What goes wrong on this way; None: nothing.
+        self.line: Line | None = None
+        #: What the receiver may read, and where the sender writes to: the same, unless there is a line between.
         self.queue: deque[bytes] = deque()
+        self.inbox = self.queue
         #: So much of the first piece in the queue has been taken.
         self.at = 0
         self.size = 0
@@ -45,16 +53,24 @@ class Way:
 
     # ---- ends of it
 
-    def discard(self) -> None:
-        """Lose what is on its way, and take nothing more."""
-        self.dropped += self.size
-        self.queue.clear()
-        self.at = self.size = 0
+    def discard(self, *, arrived: bool = True) -> None:
+        """Lose what is on its way, with or without what has arrived at the other side, and take nothing more."""
         self.shut = True
+        self.lose(arrived=arrived)
+
+    def lose(self, *, arrived: bool = True) -> None:
+        """Lose what is on its way, with or without what has arrived at the other side."""
+        self.dropped += self.size
+        self.size = 0
+        if self.line is None:
+            self.queue.clear()
+            self.at = 0
+        else:
+            self.dropped += self.line.discard(arrived=arrived)
 
     def cut_off(self, *, reset: bool) -> None:
         """The sender is gone at once: what it had buffered is lost; the receiver sees a reset, or an orderly end."""
-        self.discard()
+        self.discard(arrived=False)
         self.broken = True
         if reset:
             self.reset_due = True
@@ -63,37 +79,28 @@ class Way:
 
     def refuse(self) -> None:
         """The receiver is gone: what is on its way is lost, and what comes later is answered by a reset."""
-        if self.queue:
+        if self.size or (self.line is not None and self.line.held):
             self.swallow()
 
     def swallow(self) -> None:
         """The sender's system takes the bytes, and nobody gets them: only the next ones are answered by a reset."""
         self.refusing = True
-        self.dropped += self.size
-        self.queue.clear()
-        self.at = self.size = 0
+        self.lose()
 
     # ---- a round
 
-    def busy(self) -> bool:
-        """Whether a round would carry something."""
-        receiver = self.receiver
-        if receiver.lost:
-            return bool(self.queue)
-        if self.reset_due:
-            return receiver.reading or receiver.outward.size > 0
-        return (bool(self.queue) or (self.eof and not self.eof_told)) and receiver.reading and not receiver.closing
-
     def move(self) -> bool:
         """Carry what is on it now; returns whether anything happened."""
+        if self.line is not None:
+            return self.line.move()
         receiver, sender = self.receiver, self.sender
         if self.reset_due:
-            return self._reset()
+            return self.notice_reset()
         queue = self.queue
         before = self.delivered + self.dropped
         if queue:
             if receiver.lost:
-                self._nobody()
+                self.nobody()
             elif receiver.reading and not receiver.closing:
                 if self.policy is identity and not receiver.buffered and not self.at:
                     self._carry_whole()
@@ -112,7 +119,7 @@ class Way:
             return True
         return self.delivered + self.dropped != before
 
-    def _reset(self) -> bool:
+    def notice_reset(self) -> bool:
         """A reset is noticed by those who read or have something to send; others will, when they do."""
         receiver = self.receiver
         if receiver.lost:
@@ -124,7 +131,7 @@ class Way:
         receiver.reset(Loss.RESET)
         return True
 
-    def _nobody(self) -> None:
+    def nobody(self) -> None:
         """The receiver is gone: the first bytes are accepted and lost, the next ones find the connection broken.
 
         That is how TCP does it: a segment to a closed socket is answered by a reset (RFC 9293 section 3.5.2), and
@@ -165,11 +172,11 @@ class Way:
         try:
             while left > 0 and queue and receiver.reading and not receiver.closing:
                 wanted = self.policy(len(queue[0]) - self.at, left, self.delivered)
-                left -= self._give(max(1, min(wanted, left, most)))
+                left -= self.give(max(1, min(wanted, left, most)))
         except Exception as error:
             receiver.failed(error, receiver.word)
 
-    def _give(self, size: int) -> int:
+    def give(self, size: int) -> int:
         """One piece of at most `size` bytes; returns how long it was."""
         receiver = self.receiver
         piece = self.peek(size)
@@ -201,7 +208,10 @@ class Way:
 
     def skip(self, size: int) -> None:
         """Take the first `size` bytes away."""
-        self.size -= size
+        if self.line is None:
+            self.size -= size
+        else:
+            self.line.arrived -= size
         self.at += size
         queue = self.queue
         while queue and self.at >= len(queue[0]):
