@@ -19,7 +19,7 @@ TOP = Path(__file__).parents[2]
 COMMAND = Path(sys.executable).with_name("wavetank")
 PAGES = [
     page
-    for page in sorted((TOP / "docs").glob("*.md"))
+    for page in sorted([*(TOP / "docs").glob("*.md"), *(TOP / "docs").glob("tutorials/*.md")])
     if "\n```console\n$ " in page.read_text() and page.name != "command-line.md"
 ]
 #: What a page shows, and what may stand there instead.
@@ -99,7 +99,7 @@ def test_the_commands_of_a_page_show_what_it_shows(page: Path, tmp_path: Path) -
 def test_what_pages_quote_of_the_examples_stands_there() -> None:
     quotes = [
         (page.name, source, quote)
-        for page in sorted((TOP / "docs").glob("*.md"))
+        for page in sorted((TOP / "docs").glob("**/*.md"))
         for source, quote in re.findall(
             r"^<!-- part of (\S+) -->\n```python\n(.*?)^```", page.read_text(), flags=re.MULTILINE | re.DOTALL
         )

@@ -8,7 +8,9 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 def test_every_page_is_in_the_index() -> None:
     named = {*re.findall(r"(?:\]\(|`)([^)`\s]+\.md)[)`]", (DOCS / "README.md").read_text())}
-    pages = {str(page.relative_to(DOCS)) for page in (*DOCS.glob("*.md"), *DOCS.glob("words/*.md"))}
+    pages = {
+        str(page.relative_to(DOCS)) for folder in ("", "tutorials/", "words/") for page in DOCS.glob(f"{folder}*.md")
+    }
     assert pages - {"README.md"} <= named
 
 
