@@ -414,3 +414,10 @@ def test_a_scenario_in_a_package_imports_its_siblings_and_its_parents(say: Say, 
     (inner / "scenarios.py").write_text(f"{imports}def go(world):\n    print(WORD, near.WORD, __name__)\n")
     said = say("run", "project/tests/net/scenarios.py::go")
     assert said.out.splitlines()[0] == "hello hello tests.net.scenarios", said
+
+
+def test_local_time_is_utc_wherever_the_user_is(say: Say, here: Path) -> None:
+    (here / "zone.py").write_text(
+        "import os, time\nprint(os.environ['TZ'], time.tzname[0], time.localtime().tm_hour)\n"
+    )
+    assert say("run", "zone.py", TZ="Asia/Tokyo").out.splitlines()[0] == "UTC UTC 0"

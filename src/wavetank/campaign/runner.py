@@ -55,6 +55,14 @@ class Finished(NamedTuple):
     result: RunResult
 
 
+#: What each run has in its environment, whatever its user's has.
+_PRIVATE: Final = {
+    "HOME": f"/proc/self/fd/{wire.HOME_FD}/home",
+    "TMPDIR": f"/proc/self/fd/{wire.HOME_FD}/tmp",
+    "TZ": "UTC",  # as local time is, wherever the machine stands
+}
+
+
 class _Slot:
     """One place for a run, and the run in it."""
 
@@ -250,8 +258,7 @@ class Image:
         slot = self._idle.pop()
         try:
             self._furnish(slot, copy_of)
-            private = {"HOME": f"/proc/self/fd/{wire.HOME_FD}/home", "TMPDIR": f"/proc/self/fd/{wire.HOME_FD}/tmp"}
-            job = msgspec.structs.replace(job, environment={**job.environment, **private})
+            job = msgspec.structs.replace(job, environment={**job.environment, **_PRIVATE})
             if copy_of:
                 job = msgspec.structs.replace(job, cwd=f"/proc/self/fd/{wire.HOME_FD}/cwd")
             slot.box.post(job, slot.folder)
