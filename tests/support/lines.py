@@ -104,8 +104,9 @@ def connected(address: object) -> Iterator[socket.socket]:
     else:
         made = socket.socket(socket.AF_UNIX)
         made.settimeout(LIMIT_S)
-        made.connect(address)  # type: ignore[arg-type]
     with closing(made):
+        if made.family == socket.AF_UNIX:
+            made.connect(address)  # type: ignore[arg-type]
         yield made
 
 
@@ -128,6 +129,15 @@ def to_the_end(peer: socket.socket) -> tuple[bytes, str]:
         if not more:
             return data, "EOF"
         data += more
+
+
+def ending_of_a_connection(port: int) -> str:
+    """How a new connection ends that says nothing: a reset may come before connect(2) has returned."""
+    try:
+        with connected(port) as client:
+            return to_the_end(client)[1]
+    except ConnectionResetError:
+        return "RST"
 
 
 def silent(peer: socket.socket, seconds: float = 0.05) -> bool:

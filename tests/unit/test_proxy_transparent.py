@@ -11,7 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.lines import connected, digest_of_all, echo, exactly, reset, serving, to_the_end
+from tests.support.lines import (
+    connected,
+    digest_of_all,
+    echo,
+    ending_of_a_connection,
+    exactly,
+    reset,
+    serving,
+    to_the_end,
+)
 from wavetank.errors import EnvironmentProblem, UsageError
 from wavetank.proxy import FaultProxy
 
@@ -35,7 +44,7 @@ def test_megabytes_pass_unchanged(splice: bool) -> None:
             client.sendall(blob)
             client.shutdown(socket.SHUT_WR)
             assert exactly(client, 32) == hashlib.sha256(blob).digest()
-        assert proxy.events.carried[1] == len(blob)
+        assert proxy.events.carried == (len(blob), 32)
 
 
 def test_megabytes_pass_both_ways_at_once(splice: bool) -> None:
@@ -157,15 +166,6 @@ def test_back_pressure_is_bounded_and_nothing_is_lost(splice: bool) -> None:
             assert total < 64 << 20
             read.set()
         assert server.result() == total
-
-
-def ending_of_a_connection(port: int) -> str:
-    """How a new connection ends that says nothing: a reset may come before connect(2) has returned."""
-    try:
-        with connected(port) as client:
-            return to_the_end(client)[1]
-    except ConnectionResetError:
-        return "RST"
 
 
 def test_a_dead_upstream_is_a_reset() -> None:

@@ -191,7 +191,7 @@ async def _live(proxy: FaultProxy, asked: list[AnyFault], given: dict[str, Any])
                 await over.wait()
         count = proxy.connections_so_far
     if not given["as_json"]:
-        there, back = proxy.events.carried[1:]
+        there, back = proxy.events.carried
         output.say(f"{output.plural(count, 'connection')}, {there:,} bytes to the server, {back:,} bytes to the client")
 
 

@@ -35,6 +35,8 @@ _SIOCOUTQNSD: Final = 0x894B
 _LINGER_0: Final = struct.pack("ii", 1, 0)
 _FLUSH_LOOK_NS: Final = 1_000_000
 _FLUSH_LOOKS: Final = 100
+#: A reset of a new connection comes so late that the client's connect(2) has returned, unless the machine is very busy.
+_CONNECT_NS: Final = 2_000_000
 _WINDOW_BYTES: Final = 1 << 20
 #: What may be left to read at an orderly end; more draws RST.
 _LAST_READ: Final = 1 << 16
@@ -132,8 +134,19 @@ class Connection:
             Pump(core, self, server, self.client, DOWN),
         )
         core.watch(self.pumps)
-        for force in core.line.strikes_for(self.ends):
+        forces = core.line.strikes_for(self.ends)
+        if forces:
+            core.timers.at(now_ns() + _CONNECT_NS, lambda: self._begin_struck(forces))
+        else:
+            self._begin_pumps()
+
+    def _begin_struck(self, forces: list[Force]) -> None:
+        for force in forces:
             self.strike(force, None)
+        self._begin_pumps()
+
+    def _begin_pumps(self) -> None:
+        core = self._core
         for pump in self.pumps:
             if not self.closed:
                 pump.begin(core.line.shape(self.ends, pump.direction))

@@ -168,13 +168,18 @@ class Core:
         listener = self._listener
         if wanted is self._refusing or listener is None:
             return
-        self._refusing = wanted
         if self._datagrams is not None:
+            self._refusing = wanted
             self._datagrams.refuse(wanted)
-        elif self.listen.path:
+            return
+        if wanted:
+            # Whoever connected before the fault began goes on.
+            self._on_acceptable()
+            self._accept_more(False)
+        self._refusing = wanted
+        if self.listen.path:
             self._refuse_unix(wanted, listener)
         elif wanted:
-            self._accept_more(False)
             # Two sockets that both have it may share a port on which none listens (socket(7)): so it stays ours.
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
             listener.shutdown(socket.SHUT_RD)
@@ -187,7 +192,6 @@ class Core:
     def _refuse_unix(self, wanted: bool, listener: socket.socket) -> None:
         """A UNIX socket that was shut down never listens again: a new one takes its name."""
         if wanted:
-            self._accept_more(False)
             listener.shutdown(socket.SHUT_RDWR)
             return
         path = self.listen.path
@@ -244,7 +248,7 @@ class Core:
         self.connections[number] = connection
         self.log.add("accept", number, text=f"{name[0]}:{port}" if port else "")
         self.line.happened(number)
-        if self.line.refuses(connection.ends):
+        if self.line.refuses(connection.ends) and (self._refusing or not self.line.refuses_all()):
             self.log.add("refused", number, text="connections are refused")
             connection.reset_both("", (client,))
             return

@@ -44,6 +44,7 @@ OVERTAKEN_NS: Final = 50_000_000
 #: No datagram of UDP is longer (16 bits of length); those of UNIX may be, and are cut by recv(2) otherwise.
 _LONGEST: Final = 1 << 18
 _TURN: Final = 64
+_BUFFER_BYTES: Final = 4 << 20
 
 
 class Lane:
@@ -238,6 +239,7 @@ class Datagrams:
         self.core = core
         self.socket = listener
         self._clients: OrderedDict[SockAddress, Client] = OrderedDict()
+        _more_room(listener)
         core.loop.add_reader(listener.fileno(), self._on_readable)
         core.timers.at(now_ns() + _SWEEP_NS, self._sweep)
 
@@ -267,6 +269,7 @@ class Datagrams:
             try:
                 server = socket.socket(way.family, socket.SOCK_DGRAM)
                 server.setblocking(False)
+                _more_room(server)
                 if way.family == socket.AF_UNIX:
                     server.bind("")  # a name of its own (unix(7), autobind), so that answers find it
                 server.connect(way.sockaddr)
@@ -334,3 +337,9 @@ class Datagrams:
         with contextlib.suppress(OSError, ValueError):
             self.core.loop.remove_reader(self.socket.fileno())
         self.socket.close()
+
+
+def _more_room(sock: socket.socket) -> None:
+    """The kernel loses what a busy loop does not take in time: ask for more, which net.core.rmem_max bounds."""
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)

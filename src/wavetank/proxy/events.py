@@ -93,13 +93,14 @@ class EventLog(Sequence[Event]):
         self._directions = ("", f"{client} -> {server}", f"{server} -> {client}")
         self._start_ns = now_ns()
         self._count = 0
-        #: Bytes delivered so far: by no direction, up, down.
-        self.carried = [0, 0, 0]
+        self._carried = [0, 0, 0]
         self._transfers: deque[_Raw] = deque(maxlen=MAX_TRANSFERS)
         self._others: deque[_Raw] = deque(maxlen=MAX_OTHERS)
         self._waiting: list[Callable[[], None]] = []
         self._trace = _TraceFile(trace, self._directions) if trace is not None else None
         self._listener: Callable[[Event], None] | None = None
+        #: Waits until the loop has finished what it is at: who has received a byte finds the event of it.
+        self.synchronise: Callable[[], None] = lambda: None
 
     # ---- writing: the loop of the proxy
 
@@ -115,7 +116,7 @@ class EventLog(Sequence[Event]):
         raw = (now_ns() - self._start_ns, count, kind, connection, direction, offset, size, text)
         if kind in _TRANSFERS:
             self._transfers.append(raw)
-            self.carried[direction] += size
+            self._carried[direction] += size
         else:
             self._others.append(raw)
         if self._trace is not None:
@@ -146,9 +147,17 @@ class EventLog(Sequence[Event]):
     @property
     def forgotten(self) -> int:
         """How many events were too many to keep."""
+        self.synchronise()
         return self._count - len(self._transfers) - len(self._others)
 
+    @property
+    def carried(self) -> tuple[int, int]:
+        """Bytes delivered so far to the server and to the client, also those whose events are forgotten."""
+        self.synchronise()
+        return self._carried[UP], self._carried[DOWN]
+
     def _raw(self) -> list[_Raw]:
+        self.synchronise()
         return [*heapq.merge(tuple(self._others), tuple(self._transfers), key=lambda raw: raw[1])]
 
     def _event(self, raw: _Raw) -> Event:
@@ -156,6 +165,7 @@ class EventLog(Sequence[Event]):
         return Event(time_ns / 1e9, kind, connection, self._directions[direction], offset, size, text)
 
     def __len__(self) -> int:
+        self.synchronise()
         return len(self._transfers) + len(self._others)
 
     @overload

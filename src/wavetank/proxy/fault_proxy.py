@@ -96,6 +96,7 @@ class FaultProxy:
         await core.start()
         self._loop = asyncio.get_running_loop()
         self._core = core
+        core.log.synchronise = self._synchronise
         try:
             if self._control is not None:
                 await self._control.start()
@@ -263,6 +264,10 @@ class FaultProxy:
         """Heal everything, or the fault with this number. What was held back goes on; open connections stay open."""
         core = self._running()
         self._call(lambda: core.clear(number))
+
+    def _synchronise(self) -> None:
+        if self._loop is not None and self._thread is not None:
+            self._call(lambda: None)
 
     def _call(self, what: Callable[[], _T]) -> _T:
         """Carry it out in the proxy's loop, and wait until that is done."""
