@@ -35,7 +35,7 @@ KNOWN = [
     [
         "0.00 s: buffers of 23000 bytes to send, 37000 bytes to receive",
         "0.00 s: slow reader, 230000 bytes/s",
-        "0.00 s: loss of 4.6 %",
+        "0.00 s: loss of 4.6 % of segments",
     ],
     [
         "0.00 s: latency 6.1 ms, jitter 47 ms",

@@ -19,7 +19,7 @@ from typing import Final
 import msgspec
 
 from wavetank.campaign.confirm import Verdict, cause, confirm
-from wavetank.campaign.plans import plan_for
+from wavetank.campaign.plans import applicable, plan_for, untried
 from wavetank.campaign.session import Runs
 from wavetank.campaign.shrink import LIMIT_S, shrink
 from wavetank.errors import UsageError
@@ -205,7 +205,10 @@ class _Campaign:
 
 def families_without_effect(families: Sequence[str], session: Runs) -> list[str]:
     """Families that were asked for and mean nothing for this target, as far as that is known without a run."""
-    from wavetank.campaign.plans import applicable
-
     usable = applicable(families, session.hosts)
     return [name for name in families if name not in usable]
+
+
+def families_untried(families: Sequence[str], session: Runs) -> list[str]:
+    """The stronger families that were not asked for, and would mean something for this target."""
+    return [*untried(families, session.hosts)]

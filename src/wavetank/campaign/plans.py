@@ -6,16 +6,16 @@ The idea is swarm testing (Groce, Zhang, Eide, Chen and Regehr, ISSTA 2012): eac
 families, for a fault that is always there hides what another one shows. Each fault has its own strength, as likely
 between 1 and 10 as between 10 and 100. Each value is drawn by its own key, so that a family left out moves no other.
 The mild families stay within what keeps TCP's promises and ordinary timeouts: the bounds stand below; the kernel
-bounds the sum of the delays besides.
+bounds the sum of the delays besides. The stronger families are `strong`.
 """
 
 from __future__ import annotations
 
-import hashlib
-import math
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from wavetank.campaign import strong
+from wavetank.campaign.values import Draws
 from wavetank.faults import (
     FAMILIES,
     AnyFault,
@@ -23,7 +23,6 @@ from wavetank.faults import (
     Buffers,
     Latency,
     Loss,
-    Partition,
     Scheduling,
     Segments,
     SlowReader,
@@ -41,38 +40,11 @@ OUT_OF_TURN: Final = (0.01, 0.5)
 SEGMENT_BYTES: Final = (1, 1460)  # 1460: the MSS of Ethernet, RFC 9293 section 3.7.1
 BUFFER_BYTES: Final = (2304, 64 * _KIB)  # 2304: SOCK_MIN_RCVBUF of Linux (include/net/sock.h) on 64-bit machines
 LOSS_RATE: Final = (0.001, 0.05)
-# A partition must be long enough to be felt and leave time to recover.
-PARTITION_AT_S: Final = (0.001, 10.0)
-PARTITION_S: Final = (0.1, 30.0)
 #: One plan in so many is empty whatever the families: the calm world with this seed's randomness must work, too.
 EMPTY_IN: Final = 16
 
 
-class _Draws:
-    """Numbers that depend on a seed and a key only."""
-
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
-
-    def unit(self, key: str) -> float:
-        """From 0 up to, but not including, 1."""
-        text = f"plan {self._seed} / {key}".encode()
-        return float((int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") >> 11) / (1 << 53))
-
-    def yes(self, key: str, chance: float) -> bool:
-        return self.unit(key) < chance
-
-    def between(self, key: str, bounds: tuple[float, float]) -> float:
-        """Log-uniform, of two digits: what people read, and the same whatever the C library's last bit is."""
-        low, high = bounds
-        value = math.exp(math.log(low) + self.unit(key) * (math.log(high) - math.log(low)))
-        return min(high, max(low, float(f"{value:.2g}")))
-
-    def pick(self, key: str, among: Sequence[str]) -> str:
-        return among[int(self.unit(key) * len(among))]
-
-
-def _timing(draws: _Draws, hosts: Sequence[str]) -> list[AnyFault]:
+def _timing(draws: Draws, hosts: Sequence[str]) -> list[AnyFault]:
     faults: list[AnyFault] = []
     if draws.yes("latency", 0.75):
         jitter_s = draws.between("jitter", JITTER_S) if draws.yes("jitter?", 0.75) else 0.0
@@ -84,38 +56,31 @@ def _timing(draws: _Draws, hosts: Sequence[str]) -> list[AnyFault]:
     return faults
 
 
-def _segments(draws: _Draws, hosts: Sequence[str]) -> list[AnyFault]:
+def _segments(draws: Draws, hosts: Sequence[str]) -> list[AnyFault]:
     return [Segments(max_bytes=int(draws.between("segment", SEGMENT_BYTES)))]
 
 
-def _buffers(draws: _Draws, hosts: Sequence[str]) -> list[AnyFault]:
+def _buffers(draws: Draws, hosts: Sequence[str]) -> list[AnyFault]:
     send, receive = (int(draws.between(key, BUFFER_BYTES)) for key in ("send buffer", "receive buffer"))
     return [Buffers(send_bytes=send, receive_bytes=receive)]
 
 
-def _slow_reader(draws: _Draws, hosts: Sequence[str]) -> list[AnyFault]:
+def _slow_reader(draws: Draws, hosts: Sequence[str]) -> list[AnyFault]:
     side = draws.pick("slow side", ("*", "connecting", "accepting"))
     return [SlowReader(bytes_per_s=int(draws.between("reader", BYTES_PER_S)), target=side)]
 
 
-def _loss(draws: _Draws, hosts: Sequence[str]) -> list[AnyFault]:
-    return [Loss(rate=draws.between("loss", LOSS_RATE))]
+def _loss(draws: Draws, hosts: Sequence[str]) -> list[AnyFault]:
+    return [Loss(rate=draws.between("loss", LOSS_RATE), of="segments")]
 
 
-def _partition(draws: _Draws, hosts: Sequence[str]) -> list[AnyFault]:
-    a = draws.pick("partitioned", hosts)
-    b = draws.pick("from", ["*", *(host for host in hosts if host != a)])
-    at_s, duration_s = draws.between("partition at", PARTITION_AT_S), draws.between("partition lasts", PARTITION_S)
-    return [Partition(a=a, b=b, one_way=draws.yes("one way", 0.25), at_s=at_s, duration_s=duration_s)]
-
-
-_FAMILY: Final[dict[str, Callable[[_Draws, Sequence[str]], list[AnyFault]]]] = {
+_FAMILY: Final[dict[str, Callable[[Draws, Sequence[str]], list[AnyFault]]]] = {
     "timing": _timing,
     "segments": _segments,
     "buffers": _buffers,
     "slow-reader": _slow_reader,
     "loss": _loss,
-    "partition": _partition,
+    **strong.FAMILY,
 }
 assert set(_FAMILY) == set(FAMILIES), "a family that no plan can have"
 
@@ -125,6 +90,12 @@ def applicable(families: Sequence[str], hosts: Sequence[str]) -> tuple[str, ...]
     return tuple(name for name in families if FAMILIES[name].least_hosts <= max(1, len(hosts)))
 
 
+def untried(families: Sequence[str], hosts: Sequence[str]) -> tuple[str, ...]:
+    """The families stronger than mild that were not asked for, and may mean something; no hosts: they are not known."""
+    stronger = [name for name, family in FAMILIES.items() if not family.mild and name not in families]
+    return applicable(stronger, hosts) if hosts else tuple(stronger)
+
+
 def plan_for(seed: int, families: Sequence[str], epoch_s: int, hosts: Sequence[str] = ()) -> Plan:
     """The plan of the run with this `seed`: some of the faults of `families`, and choices drawn from the seed.
 
@@ -132,7 +103,7 @@ def plan_for(seed: int, families: Sequence[str], epoch_s: int, hosts: Sequence[s
     that aim at hosts (the others need none). `epoch_s`: seconds since 1970 (UTC) at which the virtual clock starts.
     The same arguments give the same plan, in every version of Python and on every machine.
     """
-    draws = _Draws(seed)
+    draws = Draws(seed)
     faults: list[AnyFault] = []
     if not draws.yes("empty", 1 / EMPTY_IN):
         for name in FAMILIES:

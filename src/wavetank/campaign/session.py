@@ -123,7 +123,7 @@ class Session:
 
     def _learn_hosts(self) -> None:
         """Where faults are to aim at hosts, and only running the scenario tells their names: run it, calm."""
-        aimed = any(FAMILIES[name].least_hosts > 1 for name in self.settings.families)
+        aimed = any(not FAMILIES[name].mild for name in self.settings.families)
         if aimed and not self._hosts:
             self._hosts = self.run(Plan(epoch_s=self.epoch_s)).hosts
 

@@ -24,6 +24,7 @@ from wavetank.campaign.session import Session, today_s
 from wavetank.cli import EXIT_INTERRUPTED, options, output
 from wavetank.cli.progress import progress_bar
 from wavetank.errors import EXIT_FAILURE, EXIT_NONDETERMINISM, EXIT_OK
+from wavetank.faults import FAMILIES, MILD
 
 
 @click.command("explore", cls=options.Command, short_help="Many runs: find the one that fails.")
@@ -71,14 +72,25 @@ def command(target: str | None, hosts: tuple[str, ...], **given: Any) -> int:
         progress_bar(search) as progress,
     ):
         for name in searching.families_without_effect(common.settings.families, session):
-            output.remark(f"note: the family {name} does not apply to {found_target.label}: it needs named hosts")
+            needed = FAMILIES[name].least_hosts
+            output.remark(f"note: the family {name} does not apply to {found_target.label}: it needs {needed} hosts")
         found = searching.explore(session, search, stop=stop, progress=progress)
         files = {group.seed: _write(session, group, folder) for group in found.groups}
+        untried = [] if common.plan is not None else searching.families_untried(common.settings.families, session)
     if common.json:
-        _print_json(found_target.label, found, files)
+        _print_json(found_target.label, found, files, untried)
     else:
         _print_text(found_target.label, search, found, files)
+        if untried and not found.groups:
+            output.remark(f"note: stronger faults were not tried: --faults {','.join((*_asked(common), *untried))}")
     return _status(found)
+
+
+def _asked(common: options.Common) -> tuple[str, ...]:
+    """The families asked for, as one would type them."""
+    families = common.settings.families
+    mild = ("mild",) if set(MILD) <= set(families) else tuple(name for name in families if name in MILD)
+    return (*mild, *(name for name in families if name not in MILD))
 
 
 @contextmanager
@@ -143,7 +155,7 @@ def _print_text(label: str, search: Search, found: Found, files: dict[int, Path 
     sys.stdout.flush()
 
 
-def _print_json(label: str, found: Found, files: dict[int, Path | None]) -> None:
+def _print_json(label: str, found: Found, files: dict[int, Path | None], untried: list[str]) -> None:
     data = []
     for group in found.groups:
         verdict = group.verdict
@@ -161,4 +173,5 @@ def _print_json(label: str, found: Found, files: dict[int, Path | None]) -> None
         outcomes=dict(found.outcomes),
         notes=[*found.notes],
         stopped=found.stopped,
+        untried=untried,
     )

@@ -10,8 +10,25 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from wavetank.errors import UsageError, did_you_mean
-from wavetank.faults.machine import Scheduling
-from wavetank.faults.network import Bandwidth, Buffers, Latency, Loss, Partition, Segments, SlowReader
+from wavetank.faults.machine import ClockJump, ClockSkew, Crash, Descriptors, Pause, Scheduling
+from wavetank.faults.network import (
+    Bandwidth,
+    Buffers,
+    Drop,
+    Duplicate,
+    Eof,
+    Latency,
+    Loss,
+    NameFailure,
+    Partition,
+    Refuse,
+    Reorder,
+    Reset,
+    Segments,
+    SlowReader,
+    Stall,
+    Truncate,
+)
 from wavetank.faults.words import AnyFault
 
 
@@ -37,7 +54,18 @@ FAMILIES: Final[Mapping[str, Family]] = MappingProxyType({
     "buffers": Family((Buffers,), "small send and receive buffers", True),
     "slow-reader": Family((SlowReader,), "a peer that reads slowly, so that the window closes", True),
     "loss": Family((Loss,), "lost segments, which cost time and never bytes", True),
+    "reset": Family((Reset,), "connections that are reset, at a byte, at an event or at a time", False),
+    "eof": Family((Eof,), "connections that end, wholly or in one direction, at a byte, an event or a time", False),
+    "stall": Family((Stall,), "a peer that stops reading and keeps what it has", False),
+    "drop": Family((Drop,), "packets that vanish, while nobody is told", False),
     "partition": Family((Partition,), "hosts that cannot reach each other, both ways or one way", False, 2),
+    "refuse": Family((Refuse,), "connections that are refused for a while", False),
+    "names": Family((NameFailure,), "lookups of names that fail, or are slow", False, 2),
+    "clock": Family((ClockSkew, ClockJump), "wall clocks that are wrong, drift or jump", False),
+    "pause": Family((Pause,), "a host that stops for a while", False),
+    "crash": Family((Crash,), "power loss, or a stop by signal, and a restart", False, 2),
+    "datagrams": Family((Loss, Duplicate, Reorder, Truncate), "datagrams lost, doubled, overtaken or cut", False),
+    "fds": Family((Descriptors,), "open files, places in the backlog or ports run out for a while", False),
 })  # fmt: skip
 
 MILD: Final = tuple(name for name, family in FAMILIES.items() if family.mild)

@@ -172,6 +172,8 @@ class Kernel:
         self.in_soft = False
         self.idle_ns = 0  # the time that was skipped because all threads waited
         self.limit = FAR  # the world is stopped at this virtual time
+        #: Called when the world would end, with the reason ("idle", "limit"); True: something was changed, it goes on.
+        self.last_resort: Callable[[str], bool] | None = None
         self.after_step: Callable[[], object] | None = None  # called whenever the running thread gives way
 
     # ---- events
@@ -238,7 +240,7 @@ class Kernel:
 
     def look_around(self) -> None:
         """Let what is due happen: events, signal handlers, the end of the time slice."""
-        if self.now >= self.limit:
+        if self.now >= self.limit and not self._goes_on("limit"):
             self.stop("limit")
         if self.heap and self.heap[0][0] <= self.now:
             self.run_due()
@@ -392,12 +394,18 @@ class Kernel:
             if when > self.limit or not heap:
                 if heap:
                     self.now = self.limit
-                self.stop("limit" if heap else "idle")
+                reason = "limit" if heap else "idle"
+                if self._goes_on(reason):
+                    continue
+                self.stop(reason)
                 return self.running  # on the root greenlet `stop` comes back
             if when > self.now:
                 self.idle_ns += when - self.now
                 self.now = when
             self.run_due()
+
+    def _goes_on(self, reason: str) -> bool:
+        return self.last_resort is not None and self.last_resort(reason)
 
     def _run_next(self) -> None:
         me = self.running

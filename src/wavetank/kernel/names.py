@@ -26,6 +26,7 @@ from wavetank.kernel.addrinfo import (
     AI_ADDRCONFIG,
     AI_CANONNAME,
     AI_NUMERICHOST,
+    EAI_AGAIN,
     EAI_BADFLAGS,
     EAI_FAMILY,
     EAI_NONAME,
@@ -70,7 +71,7 @@ class _Waiting:
 
 
 def _ask(name: str) -> tuple[str, list[str]] | None:
-    """Canonical name and addresses for a name, or None. Faults of the family `names` act here."""
+    """Canonical name and addresses for a name, or None. Faults of the family `names` act here: `gaierror`."""
     kernel = core.K
     stack = kernel.process.stack
     plain = name.lower().removesuffix(".")
@@ -78,9 +79,15 @@ def _ask(name: str) -> tuple[str, list[str]] | None:
         # With AF_INET, nss_files gives the IPv4 loopback for the IPv6 names, too.
         return _LOCAL[0], ["::1", "127.0.0.1"]
     if plain != stack.node.name.lower():
-        deadline = kernel.now + LOOKUP_NS
+        failure = stack.fabric.name_failure(stack.name, plain)
+        slow = failure is not None and failure.kind == "slow"
+        deadline = kernel.now + LOOKUP_NS + (round(failure.delay_s * 1e9) if failure is not None and slow else 0)
         while kernel.park(_Waiting(name), deadline) is not TIMEOUT:
             pass
+        if failure is not None and not slow:
+            code = EAI_AGAIN if failure.kind == "try-again" else EAI_NONAME
+            _record(name, code)
+            raise gai_error(code)
     node = stack.fabric.nodes.get(plain)
     if node is None:
         node = next((each for key, each in stack.fabric.nodes.items() if key.lower() == plain), None)

@@ -73,7 +73,7 @@ class Process:
 
     def need_room(self, count: int = 1) -> None:
         """EMFILE unless so many more descriptors can be given."""
-        if len(self.fds) + count > self.open_files:
+        if len(self.fds) + count > min(self.open_files, self.stack.descriptor_limit):
             raise error(errno.EMFILE)
 
     def install(self, file: File, at_least: int = 0) -> int:

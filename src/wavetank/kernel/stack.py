@@ -25,6 +25,8 @@ EPHEMERAL: Final = (32768, 60999)
 UDP, UDPLITE = 17, 136
 #: TCP_LISTEN, include/net/tcp_states.h
 LISTENING: Final = 10
+#: No fault bounds it.
+UNLIMITED: Final = 1 << 62
 
 
 class Ports:
@@ -32,6 +34,7 @@ class Ports:
 
     def __init__(self) -> None:
         self.bound: dict[int, dict[Any, None]] = {}  # an ordered set
+        self.limit = UNLIMITED  # at most so many ephemeral ports are taken
         self.next_even = EPHEMERAL[0]
         self.next_odd = EPHEMERAL[0] + 1
 
@@ -63,6 +66,8 @@ class Ports:
 
     def free_for_bind(self, owner: Any) -> int:
         """A free port for bind to port 0: odd ones, as Linux prefers (the even ones are for connect)."""
+        if self._exhausted():
+            raise error(errno.EADDRINUSE)
         span = (EPHEMERAL[1] - EPHEMERAL[0] + 1) // 2
         for _ in range(2 * span):
             port = self.next_odd
@@ -73,6 +78,8 @@ class Ports:
 
     def free_for_connect(self, taken: Any) -> int:
         """A free local port for a new connection; `taken(port)` says whether this very connection exists."""
+        if self._exhausted():
+            raise error(errno.EADDRNOTAVAIL)
         span = (EPHEMERAL[1] - EPHEMERAL[0] + 1) // 2
         for _ in range(2 * span):
             port = self.next_even
@@ -80,6 +87,11 @@ class Ports:
             if port not in self.bound and not taken(port):
                 return port
         raise error(errno.EADDRNOTAVAIL)
+
+    def _exhausted(self) -> bool:
+        if self.limit == UNLIMITED:
+            return False
+        return sum(EPHEMERAL[0] <= port <= EPHEMERAL[1] for port in self.bound) >= self.limit
 
 
 def overlap(one: Any, other: Any) -> bool:
@@ -112,6 +124,8 @@ class Stack:
         self.processes: list[Process] = []
         self.clock: HostClock | None = None  # None: the host's wall clock is exact
         self.counters: dict[str, int] = {}
+        # What faults leave of a host's resources.
+        self.descriptor_limit = self.backlog_limit = self.port_limit = UNLIMITED
 
     def tcp_listener(self, key: tuple[str, int, str, int]) -> Any:
         """The listener for a SYN to `key`: the one on the very address first, else a wildcard; None if none listens.
@@ -149,6 +163,12 @@ class Stack:
         """Whether packets to `address` stay on this host."""
         return is_loopback(address) or address in self.node.addresses or address in ("0.0.0.0", "::")
 
+    def bound_ports(self, limit: int) -> None:
+        """From now on at most so many ephemeral ports of each protocol are taken."""
+        self.port_limit = limit
+        for ports in (self.tcp, *self.datagram.values()):
+            ports.limit = limit
+
     def lose_power(self) -> None:
         """Forget everything, silently: what still arrives for a connection finds none."""
         for endpoint in [*self.connections.values(), *self._sockets()]:
@@ -157,6 +177,7 @@ class Stack:
                 vanish()
         self.tcp = Ports()
         self.datagram = {UDP: Ports(), UDPLITE: Ports()}
+        self.bound_ports(self.port_limit)
         for table in (self.connections, self.listeners, self.abstract):
             table.clear()
         self.processes.clear()

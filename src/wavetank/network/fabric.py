@@ -1,8 +1,7 @@
 """All hosts and links of a world, and the faults in force between them.
 
-Owns which host has which address, the links, and the list of active faults; it works out for each path what the faults
-that aim at it amount to (delays add up, the narrowest bandwidth and the smallest buffer win). This is the one place
-where a fault meets the network, and faults are taken in the order of the plan: one total order.
+Owns which host has which address, the links, the list of active faults, when each begins and ends, and the events that
+some of them wait for. What they amount to for a path is `rules`.
 """
 
 from __future__ import annotations
@@ -11,21 +10,13 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
+
 from wavetank.errors import UsageError
-from wavetank.faults import (
-    AnyFault,
-    Bandwidth,
-    Buffers,
-    Latency,
-    Loss,
-    Partition,
-    Party,
-    Segments,
-    SlowReader,
-)
+from wavetank.faults import AnyFault, Eof, NameFailure, Party, Reset, Target
+from wavetank.network import rules
 from wavetank.network.address import host_addresses, is_loopback, unmapped
-from wavetank.network.lateness import JITTER_STEP_NS
-from wavetank.network.link import Allowance, Clock, Link, Path, Shape
+from wavetank.network.link import Allowance, Clock, Gate, Link, Path, Shape
 from wavetank.network.segmentation import AimedDraws
 
 
@@ -51,14 +42,18 @@ class Fabric:
         self.active: list[AnyFault] = []
         #: The deadlines that programs on a host have pending, as virtual time in ns; those long past may be among them.
         self.deadlines: Callable[[str], Sequence[int]] = lambda host: ()
+        #: Faults that wait for an event. Whoever sees one tells `happened`, if there are any.
+        self.watches: list[Watch] = []
+        self.over = False  # no fault begins any more
         #: Bound of the delay that faults add to one exchange (`Plan.delay_limit_s`), or None.
         self.delay_limit_ns: int | None = None
         self.on_drop: Callable[[Path, Any], object] = lambda path, packet: None
-        #: Called when a fault that is not the network's begins (True) or ends (False): the kernel's `Scheduling`.
+        #: Called when a fault begins (True) or ends (False), for those that are not the network's.
         self.other_fault: Callable[[AnyFault, bool], object] = lambda fault, begins: None
         self.on_fault: Callable[[AnyFault, bool], object] = lambda fault, begins: None
         self._paths: weakref.WeakSet[Path] = weakref.WeakSet()
-        self._datagram_paths: dict[tuple[str, str], Path] = {}
+        self._datagram_paths: dict[tuple[str, str, int, int], Path] = {}
+        self._by_port = False  # a fault aims at a port
 
     # ---- hosts
 
@@ -87,7 +82,7 @@ class Fabric:
         link = self.links.get((source, target))
         if link is None:
             link = self.links[source, target] = Link(source, target)
-            self._block(link)
+            link.blocked = rules.blocks(self.active, link)
         return link
 
     # ---- paths
@@ -100,13 +95,15 @@ class Fabric:
         deliver: Callable[[Any], object],
         shape: Shape | None,
         allowance: Allowance,
+        gate: Gate | None = None,
     ) -> Path:
-        """A path for one direction of one connection."""
+        """A path for one direction of one connection, which ends at `gate`."""
         link = self.link(sender.host, receiver.host)
         path = Path(
             self.clock, link, sender, receiver, ordinal, deliver, shape, self.streams, self.on_drop, allowance,
             self.deadlines,
         )  # fmt: skip
+        path.gate = gate
         self._paths.add(path)
         self._configure(path)
         return path
@@ -115,109 +112,163 @@ class Fabric:
         """The delay that faults may add to one connection."""
         return Allowance(self.delay_limit_ns)
 
-    def datagram_path(self, source: Node, address: str) -> Path | None:
-        """The path of datagrams from a host to an address; None when no host has it."""
+    def datagram_path(self, source: Node, address: str, port: int = 0, own_port: int = 0) -> Path | None:
+        """The path of datagrams from a host to an address; None when no host has it.
+
+        One for each pair of hosts, and one for each pair of ports while a fault aims at a port.
+        """
         target = self.find(source, address)
         if target is None:
             return None
-        key = (source.name, target.name)
+        key = (source.name, target.name, own_port, port) if self._by_port else (source.name, target.name, 0, 0)
         path = self._datagram_paths.get(key)
         if path is None:
-            path = self.path(
-                Party(source.name), Party(target.name), 0, _deliver_datagram, None, Allowance(self.delay_limit_ns)
-            )
+            sender, receiver = Party(source.name, key[2]), Party(target.name, key[3])
+            path = self.path(sender, receiver, 0, _deliver_datagram, None, Allowance(self.delay_limit_ns))
             self._datagram_paths[key] = path
         return path
 
     # ---- faults
 
     def inject(self, fault: AnyFault) -> None:
-        """Put a fault in force at its time, and end it after its duration."""
+        """Put a fault in force at its time, or after its event, and end it after its duration."""
+        if fault.event is not None:
+            self.watches.append(Watch(fault))
+            self._refresh()
+            return
         now = self.clock.now
         if fault.start_ns <= now:
             self._begin(fault)
         else:
             self.clock.at(fault.start_ns, self._begin, fault)
         if fault.end_ns is not None:
-            self.clock.at(max(fault.end_ns, now), self._end, fault)
+            self.clock.at(max(fault.end_ns, now), self.end, fault)
 
     def heal(self) -> None:
         """End every active fault."""
         for fault in tuple(self.active):
-            self._end(fault)
+            self.end(fault)
 
-    def _begin(self, fault: AnyFault) -> None:
-        self.active.append(fault)
-        self._changed(fault, True)
+    def heal_for_good(self) -> None:
+        """End every active fault, and let none begin any more."""
+        self.over = True
+        self.watches.clear()
+        self.heal()
+        self._refresh()
 
-    def _end(self, fault: AnyFault) -> None:
+    def end(self, fault: AnyFault) -> None:
+        """End one fault; nothing happens when it is not active."""
         if fault in self.active:
             self.active.remove(fault)
             self._changed(fault, False)
 
+    def name_failure(self, asker: str, name: str) -> NameFailure | None:
+        """The fault that a lookup of `name` by the host `asker` meets, if there is one."""
+        return rules.name_failure(self.active, asker, name)
+
+    def _begin(self, fault: AnyFault) -> None:
+        if self.over:
+            return
+        self.active.append(fault)
+        self._changed(fault, True)
+        if isinstance(fault, rules.STRIKES):
+            self._strike(fault)
+
     def _changed(self, fault: AnyFault, begins: bool) -> None:
         self.on_fault(fault, begins)
         self.other_fault(fault, begins)
+        self._refresh()
+
+    def _refresh(self) -> None:
+        """Work out anew what the faults amount to."""
+        self._by_port = any(_has_port(fault.aim) for fault in self.active)
         for link in self.links.values():
-            self._block(link)
-        for path in sorted(self._paths, key=lambda path: path.key):
+            link.blocked = rules.blocks(self.active, link)
+        for path in sorted(self._paths, key=_by_key):
             self._configure(path)
 
-    def _block(self, link: Link) -> None:
-        link.blocked = 0
-        if link.source == link.target:
-            return
-        for fault in self.active:
-            if isinstance(fault, Partition):
-                there = _named(fault.a, link.source) and _named(fault.b, link.target)
-                back = _named(fault.b, link.source) and _named(fault.a, link.target)
-                if there or (back and not fault.one_way):
-                    link.blocked += 1
-
     def _configure(self, path: Path) -> None:
-        delay, jitter, keep = 0, 0.0, 1.0
-        path.bandwidth = path.max_piece = path.reader_rate = path.send_limit = path.receive_limit = 0
-        for fault in self.active:
-            if isinstance(fault, Partition) or not _aims_at(fault, path):
-                continue
-            match fault:
-                case Latency():
-                    delay += round(fault.delay_s * 1e9)
-                    jitter += fault.jitter_s
-                case Bandwidth():
-                    path.bandwidth = _least(path.bandwidth, fault.bytes_per_s)
-                case Segments():
-                    path.max_piece = _least(path.max_piece, fault.max_bytes)
-                case Buffers():
-                    path.send_limit = _least(path.send_limit, fault.send_bytes)
-                    path.receive_limit = _least(path.receive_limit, fault.receive_bytes)
-                case SlowReader():
-                    path.reader_rate = _least(path.reader_rate, fault.bytes_per_s)
-                case Loss():
-                    keep *= 1.0 - fault.rate
-                case _:
-                    pass
-        path.latency_ns, path.delay_ns = path.link.latency_ns, delay
-        path.jitter_steps = round(jitter * 1e9) // JITTER_STEP_NS
-        path.loss_rate = round((1.0 - keep) * 65536)
-        path.settle()
+        watched = [watch.fault.aim for watch in self.watches if watch.event.kind == "send"] if self.watches else ()
+        rules.configure(path, self.active, watched)
+
+    # ---- faults that strike connections
+
+    def _strike(self, fault: Reset | Eof) -> None:
+        """It begins: strike the connections that have come as far as it says."""
+        struck = False
+        for path in sorted(self._paths, key=_by_key):
+            if fault in path.strikes and path.gate is not None:
+                there = path.gate.passed() >= fault.after_bytes
+                struck = (there and path.gate.strike(fault)) or struck
+        if struck:
+            self.struck(fault)
+
+    def struck(self, fault: AnyFault) -> None:
+        """A connection was struck: a fault that strikes at once, and has no duration, is over."""
+        assert isinstance(fault, rules.STRIKES), f"{fault} strikes no connections"
+        if not fault.after_bytes and fault.duration_s is None:
+            self.end(fault)
+
+    # ---- events
+
+    def happened(self, kind: str, path: Path) -> None:
+        """Something that faults may wait for has happened on a connection; `path` is the direction it concerns."""
+        for watch in tuple(self.watches):
+            if watch.counts(kind, path):
+                self.watches.remove(watch)
+                self._begin_later(watch.fault_at(path, self.clock.now))
+
+    def _begin_later(self, fault: AnyFault) -> None:
+        # By the heap even when it is due now: who saw the event is in the midst of a system call.
+        self.clock.at(fault.start_ns, self._begin, fault)
+        if fault.end_ns is not None:
+            self.clock.at(fault.end_ns, self.end, fault)
+        self._refresh()
 
 
-def _least(one: int, other: int) -> int:
-    """The smaller bound; 0 is no bound."""
-    return min(one, other) if one else other
+class Watch:
+    """A fault that waits for its event."""
+
+    __slots__ = ("event", "fault", "seen")
+
+    def __init__(self, fault: AnyFault) -> None:
+        event = fault.event
+        assert event is not None, f"{fault} waits for no event"
+        self.fault = fault
+        self.event = event
+        self.seen = 0
+
+    def counts(self, kind: str, path: Path) -> bool:
+        """Whether this is the event: of its kind, on its target, and the right one in the count."""
+        if kind != self.event.kind:
+            return False
+        aim, one, other = self.fault.aim, path.sender, path.receiver
+        here = aim.matches(one, other, path.ordinal)
+        if kind in ("connect", "accept"):  # of a connection, whichever of its directions the target names
+            here = here or aim.matches(other, one, path.ordinal)
+        self.seen += here
+        return here and self.seen == self.event.ordinal
+
+    def fault_at(self, path: Path, now: int) -> AnyFault:
+        """The fault as it is in force after its event, by the clock and with its target."""
+        fault = self.fault
+        if isinstance(fault, rules.OF_ONE_CONNECTION):
+            return self._on_connection(path, now)
+        return msgspec.structs.replace(fault, when="", at_s=now / 1e9 + fault.at_s)
+
+    def _on_connection(self, path: Path, now: int) -> AnyFault:
+        fault, aim = self.fault, self.fault.aim
+        along = aim.matches(path.sender, path.receiver, path.ordinal)
+        target = rules.connection(path, both_ways=not rules.one_way(aim), reverse=not along)
+        return msgspec.structs.replace(fault, when="", at_s=now / 1e9 + fault.at_s, target=target)
 
 
-def _named(pattern: str, host: str) -> bool:
-    return pattern in ("*", host)
+def _by_key(path: Path) -> tuple[str, int, int]:
+    return path.key, path.sender.port, path.receiver.port
 
 
-def _aims_at(fault: AnyFault, path: Path) -> bool:
-    if isinstance(fault, (SlowReader, Buffers)):
-        return fault.aim.matches_reader(path.receiver, path.sender, path.ordinal) or (
-            isinstance(fault, Buffers) and fault.aim.matches(path.sender, path.receiver, path.ordinal)
-        )
-    return fault.aim.matches(path.sender, path.receiver, path.ordinal)
+def _has_port(aim: Target) -> bool:
+    return bool(aim.first.port or (aim.second is not None and aim.second.port))
 
 
 def _deliver_datagram(packet: tuple[Callable[[Any], object], Any]) -> None:

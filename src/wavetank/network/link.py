@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
-from wavetank.faults import Party
+from wavetank.faults import AnyFault, Party
 from wavetank.network import lateness, segmentation
 from wavetank.network.lateness import JITTER_STEP_NS, Lateness
 from wavetank.network.segmentation import AimedDraws, Borders, Cutter
@@ -31,6 +31,9 @@ MAX_PIECES: Final = 512
 LOSS_COST_NS: Final = 200_000_000
 #: What the loss of the first packet of a flow costs: TCP_TIMEOUT_INIT, 1 s (RFC 6298).
 OPENING_LOSS_COST_NS: Final = 1_000_000_000
+#: A datagram that is overtaken comes one to so many steps later: up to 16 ms, as between two routes of one provider.
+OVERTAKEN_STEPS: Final = 64
+OVERTAKEN_STEP_NS: Final = 250_000
 
 
 class Draws(Protocol):
@@ -49,6 +52,22 @@ class Shape(NamedTuple):
 
     split: Callable[[Any, int], tuple[Any, Any]]
     content: Callable[[Any], tuple[int, bytes]]
+
+
+class Gate(Protocol):
+    """Where a flow of connections ends: what faults that know connections do there (see `kernel.tcp.strikes`)."""
+
+    def passes(self, packet: Any, size: int) -> bool:
+        """Look at a packet that is sent on a path with `strikes` or a watch; False: it is dealt with."""
+
+    def strike(self, fault: AnyFault) -> bool:
+        """Do now what the fault does to the connection; False: it is not open, or this has been done."""
+
+    def passed(self) -> int:
+        """How many bytes of the stream have been sent this way; -1: the connection is not open."""
+
+    def stall(self) -> None:
+        """The reader of this flow has stalled, or goes on."""
 
 
 class Clock(Protocol):
@@ -123,6 +142,7 @@ class Path:
         "allowance",
         "bandwidth",
         "borders",
+        "broken",
         "busy_until",
         "calm",
         "clock",
@@ -132,6 +152,10 @@ class Path:
         "delay_ns",
         "deliver",
         "dropped",
+        "dropping",
+        "duplicate_rate",
+        "gate",
+        "gated",
         "jitter_steps",
         "key",
         "last_arrival",
@@ -148,10 +172,17 @@ class Path:
         "reader_rate",
         "receive_limit",
         "receiver",
+        "refusing",
+        "reorder_rate",
         "send_limit",
         "sender",
         "shape",
+        "slow",
+        "stalled",
         "streams",
+        "strikes",
+        "truncate_to",
+        "watched",
     )  # fmt: skip
 
     def __init__(
@@ -196,11 +227,20 @@ class Path:
         self.calm = False
         self.latency_ns = self.delay_ns = self.jitter_steps = self.bandwidth = self.loss_rate = self.max_piece = 0
         self.reader_rate = self.send_limit = self.receive_limit = 0
+        self.duplicate_rate = self.reorder_rate = 0
+        self.truncate_to = -1
+        self.gate: Gate | None = None  # set by the protocol, where it has connections
+        self.broken = False  # the gate has changed what travels here, and must go on
+        self.gated = self.watched = self.dropping = self.refusing = self.stalled = self.slow = False
+        self.strikes: tuple[AnyFault, ...] = ()
 
     def settle(self) -> None:
         """The settings are new: see whether this path is a calm loopback."""
         late = self.latency_ns or self.delay_ns or self.jitter_steps or self.bandwidth
-        self.calm = not (late or self.loss_rate or self.max_piece or self.link.blocked)
+        rough = self.loss_rate or self.duplicate_rate or self.reorder_rate or self.truncate_to >= 0
+        self.gated = self.gate is not None and bool(self.strikes or self.watched or self.broken)
+        self.slow = bool(self.reader_rate) or self.stalled
+        self.calm = not (late or rough or self.max_piece or self.link.blocked or self.dropping or self.gated)
         if self.max_piece and self.cutter is None and self.shape is not None:
             drawn = self.streams("style", self.key).draw(segmentation.STYLE_RATE, len(segmentation.STYLES))
             self.cutter = Cutter(self.streams("cut", self.key), segmentation.STYLES[drawn], self.borders)
@@ -230,7 +270,16 @@ class Path:
             self._transmit(packet, size)
 
     def _transmit(self, packet: Any, size: int) -> None:
-        if self.link.blocked or (self.loss_rate and self._lost(packet)):
+        if self.gated and self.gate is not None and not self.gate.passes(packet, size):
+            return
+        if self.loss_rate and not (self.link.blocked or self.dropping) and self._lost(packet):
+            self.dropped(self, packet)
+        else:
+            self.forward(packet, size)
+
+    def forward(self, packet: Any, size: int) -> None:
+        """Carry what has passed the gate, and is not lost by chance."""
+        if self.link.blocked or self.dropping:
             self.dropped(self, packet)
             return
         self.opened = True
@@ -301,7 +350,9 @@ class Path:
         return opaque_size(size) if self.opaque else size
 
     def reading_delay(self, size: int) -> int:
-        """How long a slow reader takes for `size` bytes more, in ns from now; 0 when it is not slow."""
+        """How long a slow reader takes for `size` bytes more, in ns from now; 0 when it is not slow, 1 when stalled."""
+        if self.stalled:
+            return 1
         if not self.reader_rate:
             return 0
         now = self.clock.now
@@ -309,11 +360,31 @@ class Path:
         self.read_until = start + self.allowance.take(now, self._weight(size) * 1_000_000_000 // self.reader_rate)
         return self.read_until - now
 
-    def send_datagram(self, deliver: Callable[[Any], object], argument: Any, size: int) -> None:
-        """Send one datagram; `deliver(argument)` when it arrives."""
-        if self.link.blocked:
-            self.dropped(self, argument)
-        elif self.calm and self.last_arrival <= self.clock.now:
+    def send_datagram(
+        self,
+        deliver: Callable[[Any], object],
+        argument: Any,
+        size: int,
+        cut: Callable[[Any, int], Any] | None = None,
+    ) -> None:
+        """Send one datagram; `deliver(argument)` when it arrives. `cut(argument, size)`: the same, truncated."""
+        if self.calm and self.last_arrival <= self.clock.now:
             self.clock.soft.append((deliver, argument))
+            return
+        lost = bool(self.loss_rate) and bool(self.streams("loss", self.key).draw(self.loss_rate, 2))
+        if lost or self.link.blocked or self.dropping:
+            self.dropped(self, argument)
+            return
+        if cut is not None and 0 <= self.truncate_to < size:
+            size = self.truncate_to
+            argument = cut(argument, size)
+        overtaken = 0
+        if self.reorder_rate:
+            overtaken = self.streams("overtaken", self.key).draw(self.reorder_rate, OVERTAKEN_STEPS + 1)
+        if overtaken:  # what is sent later does not wait for it
+            late = max(self.clock.now + self.latency_ns + self.delay_ns, self.last_arrival)
+            self.clock.at(late + overtaken * OVERTAKEN_STEP_NS, self.deliver, (deliver, argument))
         else:
             self._schedule((deliver, argument), size, 0)
+        if self.duplicate_rate and self.streams("duplicate", self.key).draw(self.duplicate_rate, 2):
+            self._schedule((deliver, argument), size, PIECE_GAP_NS)

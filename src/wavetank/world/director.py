@@ -86,7 +86,7 @@ class Director:
         universe = self.universe
         now = universe.kernel.now
         for program in universe.programs:
-            if program.error is error:
+            if program.error is error and program.reported:
                 program.fetched = False
                 core.K.stop("done")
 

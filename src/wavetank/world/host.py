@@ -15,15 +15,13 @@ from wavetank.kernel.clock import HostClock
 from wavetank.kernel.core import TIMEOUT
 from wavetank.kernel.file import deadline_in
 from wavetank.kernel.stack import Stack
-from wavetank.trace.schema import Kind
 from wavetank.world import runners
+from wavetank.world.power import SIGKILL, Power
 from wavetank.world.program import Program
 
 if TYPE_CHECKING:
     from wavetank.network.fabric import Node
     from wavetank.world.universe import Universe
-
-_SIGKILL = 9
 
 
 class Process:
@@ -75,7 +73,7 @@ class Process:
 
     def kill(self) -> None:
         """Send SIGKILL."""
-        self.send_signal(_SIGKILL)
+        self.send_signal(SIGKILL)
 
     @property
     def stdout(self) -> str:
@@ -122,10 +120,10 @@ class Host:
     def __init__(self, universe: Universe, name: str, node: Node) -> None:
         self._universe = universe
         self._node = node
-        self._programs: list[Program] = []
-        self._number = universe.kernel.recorder.define_object(f"host {name}")
+        number = universe.kernel.recorder.define_object(f"host {name}")
         self.stack = Stack(name, node, universe.fabric)
         node.stack = self.stack
+        self.power = Power(universe.kernel, node, self.stack, number)
         self.name = name
         self.clock = Clock(self)
 
@@ -156,7 +154,7 @@ class Host:
         is unknown.
         """
         self._universe.only_director("start a program")
-        if self._node.down:
+        if not self.power.usable:
             raise UsageError(f"{self.name} is down", next=f"call {self.name}.restart() first")
         start = runners.find(runner, main)
         label = str(name or getattr(main, "__name__", type(main).__name__))
@@ -166,52 +164,26 @@ class Host:
 
     def start(self, program: Program) -> Program:
         """Start a program that was made for this host; `run` makes one from a function."""
-        self._programs.append(program)
         self._universe.programs.append(program)
-        program.start()
+        self.power.start(program)
         return program
 
     def crash(self) -> None:
         """Power off: no thread runs again, nothing is cleaned up, nobody is told. Nothing happens when it is down."""
-        if self._node.down:
-            return
-        kernel = self._universe.kernel
-        kernel.recorder.event(kernel.now, Kind.HOST_CRASH, self._number, 0)
-        self._node.down = True
-        for process in tuple(self.stack.processes):
-            process.finish(-_SIGKILL, power_lost=True)
-        self.stack.lose_power()
+        self.power.off()
 
     def restart(self) -> None:
         """Power on again (after a power cycle, if it was up): fresh descriptors and ports, each program run anew."""
         self._universe.only_director("restart a host")
-        self.crash()
-        kernel = self._universe.kernel
-        kernel.recorder.event(kernel.now, Kind.HOST_RESTART, self._number, 0)
-        self._node.down = False
-        for program in self._programs:
-            program.bury()
-            program.start()
+        self.power.cycle()
 
     def pause(self, seconds: float) -> None:
         """No program of this host runs for so long. Its network stack goes on, as when every process is stopped."""
         if not seconds > 0:
             raise UsageError(f"pause: seconds must be more than 0, not {seconds!r}")
-        kernel = self._universe.kernel
-        length_ns = round(seconds * 1e9)
-        kernel.recorder.event(kernel.now, Kind.HOST_PAUSE, self._number, length_ns)
-        paused = [process for process in self.stack.processes if process.status is None]
-        for process in paused:
-            process.pause()
-        kernel.after(length_ns, _resume, paused)
+        self.power.pause(round(seconds * 1e9))
 
     def send_signal(self, signum: int) -> None:
         """Send a signal to every program of this host."""
         for process in tuple(self.stack.processes):
             process.send_signal(int(signum))
-
-
-def _resume(processes: list[Any]) -> None:
-    for process in processes:
-        if process.status is None:
-            process.resume()

@@ -53,6 +53,9 @@ class Program:
         self.error: BaseException | None = None
         self.status: int | None = None
         self.fetched = False  # somebody asked for the result, so the error is known to the scenario
+        self.reported = False  # its end is a failure of the run, unless the scenario expects it
+        self.stopped = False  # by a fault: that it ends is no failure
+        self.returns = False  # ... and it will run again: until then it is not done
         self.waiting: list[Thread] = []
         self.when_done: Callable[[], object] = _nothing
         self.earlier_output: list[Output] = []
@@ -71,7 +74,7 @@ class Program:
         stack = self.host.stack
         process = self.process = Process(stack, self.name, universe.new_pid())
         self.streams = Streams(process.fds)
-        self.done = False
+        self.done = self.stopped = self.returns = self.reported = False
         self.value = self.error = self.status = None
         identity.assume(
             process,
@@ -120,7 +123,8 @@ class Program:
             status = _INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1
             _show(error)
         self.error = error
-        self.universe.program_failed(self, error, status)
+        if not (self.stopped and isinstance(error, (SystemExit, KeyboardInterrupt))):
+            self.universe.program_failed(self, error, status)
         return status
 
     def _leave(self, status: int) -> int:
@@ -156,14 +160,14 @@ class Program:
     # ---- end
 
     def _exited(self, process: Process) -> None:
-        if process is not self.process:
+        if process is not self.process or self.returns:
             return
         self.done = True
         self.status = process.status
         if self.error is None and process.status:
             self.error = self._cut_off(process.status)
             # A scenario that sends signals or cuts the power expects this; nobody else does.
-            if process.status > 0 or self.universe.director is None:
+            if not self.stopped and (process.status > 0 or self.universe.director is None):
                 self.universe.program_failed(self, self.error, process.status)
         waiting, self.waiting = self.waiting, []
         for thread in waiting:

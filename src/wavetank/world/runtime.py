@@ -251,7 +251,7 @@ def _judge(universe: Universe, director: Director | None, reason: Any, job: Job)
     if reason == "idle":
         _hangs(universe, "nothing can happen any more")
     elif reason == "limit":
-        _hangs(universe, f"not finished after {job.virtual_limit_ns / 1e9:g} virtual seconds")
+        _hangs(universe, f"not finished after {universe.kernel.limit / 1e9:g} virtual seconds")
     kernel = universe.kernel
     for queue in (kernel.ready, kernel.heap, kernel.soft):
         queue.clear()
@@ -259,6 +259,8 @@ def _judge(universe: Universe, director: Director | None, reason: Any, job: Job)
 
 def _hangs(universe: Universe, what: str) -> None:
     kernel = universe.kernel
+    if universe.healed_at is not None:
+        what += f", although every fault was healed at {universe.healed_at / 1e9:.6f} s"
 
     def words() -> FailureRecord:
         return hang.record(kernel, what, universe.programs, universe.director_threads())

@@ -10,13 +10,13 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from wavetank.errors import PlanError, UsageError
-from wavetank.faults import FAMILIES, AnyFault, Scheduling
-from wavetank.kernel.choices import Stream, rate_of
+from wavetank.errors import UsageError
+from wavetank.faults import FAMILIES, AnyFault
 from wavetank.kernel.core import Kernel, Thread
 from wavetank.network.fabric import Fabric
 from wavetank.trace.schema import Kind
 from wavetank.world import deadlines, places
+from wavetank.world.effects import Effects
 from wavetank.world.host import Host
 from wavetank.world.job import FailureRecord
 from wavetank.world.oracles import EXCEPTION, UNHANDLED, Oracles, exception_record, text_record
@@ -27,22 +27,9 @@ if TYPE_CHECKING:
 
 #: The first process of a world gets this id. Small ids are the system's own on Linux; these look like an ordinary one.
 FIRST_PID: Final = 1_001
-#: The faults whose effect exists here.
-SIMULATED: Final = frozenset(word for family in FAMILIES.values() for word in family.faults)
+#: Faults under which every program can get on.
+_MILD: Final = frozenset(word for family in FAMILIES.values() if family.mild for word in family.faults)
 _HOST_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
-
-
-class _OnHost:
-    """Draws that are calm unless a process of one host runs, or has just given way."""
-
-    def __init__(self, stream: Stream, kernel: Kernel, host: str) -> None:
-        self._stream = stream
-        self._kernel = kernel
-        self._host = host
-
-    def draw(self, rate: int, bound: int) -> int:
-        """See `Stream.draw`."""
-        return self._stream.draw(rate, bound) if self._kernel.process.host_name == self._host else 0
 
 
 class Universe:
@@ -68,7 +55,10 @@ class Universe:
         self._pids = FIRST_PID
         fabric.on_fault = self._fault_changes
         fabric.deadlines = lambda name: deadlines.of_host(self.hosts.get(name))
-        fabric.other_fault = self._other_fault_changes
+        self.effects = Effects(kernel, fabric, self.hosts)
+        fabric.other_fault = self.effects.changed
+        kernel.last_resort = self.last_resort
+        self.healed_at: int | None = None  # when nothing went on, and every fault was healed
 
     def new_pid(self) -> int:
         """The id of the next process."""
@@ -80,6 +70,7 @@ class Universe:
         """A new host. Raises `UsageError` when the name or an address is taken, or is none."""
         _check_name(name)
         host = self.hosts[name] = Host(self, name, self.fabric.add(name, addresses))
+        self.effects.join(host)
         return host
 
     def only_director(self, what: str) -> None:
@@ -92,27 +83,31 @@ class Universe:
             )
 
     def inject(self, fault: AnyFault) -> None:
-        """Put a fault in force. Raises `PlanError` for one that this ground does not know."""
-        if type(fault) not in SIMULATED or fault.when:
-            what = "events" if type(fault) in SIMULATED else f"the fault {fault.name}"
-            raise PlanError(f"{fault}: the simulated ground does not know {what}")
+        """Put a fault in force."""
         self.fabric.inject(fault)
 
     def _fault_changes(self, fault: AnyFault, begins: bool) -> None:
         kernel = self.kernel
         kernel.recorder.event(kernel.now, Kind.FAULT, 0, 1 if begins else 0, str(fault).encode())
 
-    def _other_fault_changes(self, fault: AnyFault, begins: bool) -> None:
-        """Scheduling is the kernel's: of several such faults the one that began last is in force."""
+    def last_resort(self, reason: str) -> bool:
+        """Nothing can happen any more, or the time is over: heal every fault, once, and demand progress after that.
+
+        Mild faults within the bounds of drawn plans let every program get on: they excuse no time. False: nothing was
+        to be healed.
+        """
+        fabric = self.fabric
+        bounded = fabric.delay_limit_ns is not None
+        unhealed = [fault for fault in fabric.active if not (bounded and type(fault) in _MILD)]
+        if self.healed_at is not None or not (unhealed or fabric.watches):
+            return False
         kernel = self.kernel
-        active = [each for each in self.fabric.active if isinstance(each, Scheduling)]
-        if not active:
-            kernel.scheduling = None
-        elif isinstance(fault, Scheduling):
-            stream = kernel.choices.stream("scheduling", active[-1].target)
-            kernel.scheduling_rate = rate_of(active[-1].rate)
-            kernel.scheduling = stream if active[-1].target == "*" else _OnHost(stream, kernel, active[-1].target)
+        self.healed_at = kernel.now
+        self.fabric.heal_for_good()
+        if reason == "limit":
+            kernel.limit += kernel.limit
         kernel.refresh_attention()
+        return True
 
     def clear(self) -> None:
         """The world is over, and the interpreter goes on: let go of everything, so that little is left to collect."""
@@ -135,6 +130,7 @@ class Universe:
         """A program's main ended by an exception, or with a status that is not 0."""
         now = self.kernel.now
         host = program.host.name
+        program.reported = True
 
         def words() -> FailureRecord:
             if isinstance(error, SystemExit):

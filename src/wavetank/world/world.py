@@ -121,12 +121,14 @@ class World:
     def inject(self, fault: AnyFault) -> None:
         """Put a fault in force at its time; a time that is past means now, and then the duration counts from now.
 
+        A fault with an event begins after the next such events, counted from now.
+
         Raises `UsageError` when it is no fault of `wavetank.faults`.
         """
         self._universe.only_director("inject a fault")
         if not isinstance(fault, Fault):
             raise UsageError(f"{fault!r} is not a fault of wavetank.faults")
-        if fault.start_ns < self._universe.kernel.now:
+        if not fault.when and fault.start_ns < self._universe.kernel.now:
             fault = msgspec.structs.replace(fault, at_s=self.now)
         self._universe.inject(fault)
 

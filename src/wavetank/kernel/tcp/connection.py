@@ -26,7 +26,7 @@ from wavetank.kernel.endpoint import (
 )
 from wavetank.kernel.file import ERR, HUP, IN, OUT, RDHUP, RDNORM, READABLE, WRITABLE, WRNORM, error
 from wavetank.kernel.inet import display, parse_address
-from wavetank.kernel.tcp import handshake, options, output, timers
+from wavetank.kernel.tcp import handshake, options, output, strikes, timers
 from wavetank.kernel.tcp import input as tcp_input
 from wavetank.kernel.tcp.resting import Resting
 from wavetank.kernel.tcp.state import (
@@ -65,7 +65,7 @@ class Tcp(Endpoint):
 
     __slots__ = (
         "ack_by", "ack_entry", "ack_owed", "acked", "advertised", "back", "backlog", "bound", "congestion_window",
-        "cork", "cork_armed", "duplicates", "early", "end_seen", "fin_received", "fin_sent", "fin_wanted",
+        "cork", "cork_armed", "duplicates", "early", "end_seen", "fin_received", "fin_sent", "fin_wanted", "full_at",
         "heard_at", "interactive", "keep_by", "keep_count", "keep_entry", "keep_idle", "keep_interval",
         "keep_probes", "keepalive", "key", "largest_edge_seen", "last_progress", "last_small", "linger", "listener",
         "local_ip", "local_port", "mss", "no_delay", "no_space", "orphan", "path", "payload", "peer_edge", "pushed",
@@ -102,6 +102,7 @@ class Tcp(Endpoint):
         self.peer_edge = self.largest_edge_seen = self.last_small = self.recover_to = self.duplicates = 0
         self.mss = MSS_ETHERNET
         self.congestion_window = 0
+        self.full_at = -1  # where every buffer on the way was last found full
         self.slow_start_threshold = 1 << 40
         self.fin_wanted = self.fin_sent = self.no_space = self.no_delay = self.cork = self.cork_armed = False
         self.send_limit = SEND_BUFFER[1]
@@ -250,6 +251,8 @@ class Tcp(Endpoint):
             if not size:
                 return 0
             self.no_space = True
+            if self.stack.fabric.watches:
+                strikes.full(self)
             return None
         if flags & MSG_OOB:
             raise refusals.unsupported("socket.send(MSG_OOB)", "urgent data is not simulated", errno.EOPNOTSUPP)
@@ -265,6 +268,8 @@ class Tcp(Endpoint):
             self.cork = False
         else:
             output.queue(self, taken)
+        if self.no_space and self.stack.fabric.watches:
+            strikes.full(self)
         return size
 
     # ---- receiving
@@ -349,17 +354,28 @@ class Tcp(Endpoint):
         return None if data is None else (data, [], 0, None)
 
     def withhold(self, data: bytes, delay: int) -> None:
-        """A slow reader: what arrived can be read only after `delay` ns."""
+        """A slow reader: what arrived can be read only after `delay` ns, and of a stalled one when it goes on."""
         self.withheld.append(data)
-        self.unread_hidden(len(data))
-        core.K.after(delay, self._give, None)
+        self.receive_limit -= len(data)  # it fills the window, and cannot be read yet
+        if not self.back.stalled:
+            core.K.after(delay, self._give, None)
 
-    def unread_hidden(self, size: int) -> None:
-        """Bytes that fill the window and cannot be read yet: the window closes by as much."""
-        self.receive_limit -= size
+    def stall(self, stalled: bool) -> None:
+        """The program stops reading, and what it has not read stays; or it goes on, and gets all of it."""
+        if stalled:
+            self.withheld.extendleft(reversed(self.unread_parts))
+            self.unread_parts.clear()
+            self.receive_limit -= self.unread
+            self.unread = 0
+        elif self.withheld:
+            while self.withheld:
+                self._give(None)
+        elif self.fin_received:
+            self.end_seen = True
+            self.notify(READABLE | RDHUP)
 
     def _give(self, _: None) -> None:
-        if not self.withheld:
+        if not self.withheld or self.back.stalled:
             return
         data = self.withheld.popleft()
         self.receive_limit += len(data)

@@ -60,7 +60,7 @@ def listen(tcp: Tcp, backlog: int) -> None:
 
 def syn_arrived(tcp: Tcp, segment: Segment, end: End) -> None:
     """A SYN for this listener: answer it, unless the accept queue is full."""
-    if len(tcp.queue) > tcp.backlog:
+    if len(tcp.queue) > min(tcp.backlog, tcp.stack.backlog_limit):
         return
     child = type(tcp)(tcp.stack, tcp.family, tcp.protocol)
     options.inherit(child, tcp)
@@ -77,7 +77,7 @@ def syn_arrived(tcp: Tcp, segment: Segment, end: End) -> None:
 
 def child_established(tcp: Tcp, child: Tcp) -> bool:
     """A handshake is complete: True if the accept queue takes it."""
-    if tcp.state is not LISTEN or len(tcp.queue) > tcp.backlog:
+    if tcp.state is not LISTEN or len(tcp.queue) > min(tcp.backlog, tcp.stack.backlog_limit):
         return False
     tcp.queue.append(child)
     return True
@@ -93,6 +93,8 @@ def accept(tcp: Tcp) -> tuple[Endpoint, Any] | None:
     child.listener = None
     kernel = core.K
     kernel.recorder.event(kernel.now, Kind.ACCEPT, child.number, 0)
+    if tcp.stack.fabric.watches:
+        tcp.stack.fabric.happened("accept", child.back)
     return child, display(child.family, child.remote_ip, child.remote_port)
 
 
@@ -170,6 +172,8 @@ def _open(tcp: Tcp, node: Node | None, key: Key) -> None:
     wire = Wire(tcp.stack, node, key)
     _join(tcp, wire.there, wire.back, key)
     kernel.recorder.event(kernel.now, Kind.CONNECT, tcp.number, key[3])
+    if tcp.stack.fabric.watches:
+        tcp.stack.fabric.happened("connect", tcp.path)
     tcp.path.transmit((SYN, 0, 0, tcp.window_edge(), b""), 0)
     timers.arm_syn(tcp)
 

@@ -266,7 +266,7 @@ def _accept(tcp: Tcp, data: bytes, flags: int) -> None:
         back = tcp.back
         if not back.calm:
             kernel.recorder.event(kernel.now, _DELIVERED, tcp.number, size)
-        delay = back.reading_delay(size) if back.reader_rate else 0
+        delay = back.reading_delay(size) if back.slow else 0
         if delay or tcp.withheld:
             tcp.withhold(data, delay)
         else:
@@ -288,7 +288,7 @@ def _fin(tcp: Tcp) -> None:
         tcp.state = CLOSING
     elif tcp.state is FIN_WAIT2:
         tcp.time_wait()
-    if not tcp.withheld:
+    if not tcp.withheld and not tcp.back.stalled:
         tcp.end_seen = True
         tcp.notify(READABLE | RDHUP | (HUP if tcp.state is CLOSE else 0))
 

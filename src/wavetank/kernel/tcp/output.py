@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from wavetank.kernel import core
 from wavetank.kernel.core import FAR
-from wavetank.kernel.tcp import timers
+from wavetank.kernel.tcp import strikes, timers
 from wavetank.kernel.tcp.state import ACK, BURST, CLOSE_WAIT, DELAYED_ACK, FIN, FIN_WAIT1, LAST_ACK, PSH, RST
 from wavetank.trace.schema import Kind
 
@@ -55,6 +55,8 @@ def push(tcp: Tcp) -> None:
         if size <= 0:
             if not in_flight:
                 timers.arm_probe(tcp)
+                if tcp.stack.fabric.watches:
+                    strikes.full(tcp)
             return
         if size < tcp.mss and not _small_may_go(tcp, size):
             return

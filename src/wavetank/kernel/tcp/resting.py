@@ -16,8 +16,8 @@ class Resting:
     """It holds its port and answers what is late."""
 
     __slots__ = (
-        "back", "bound", "family", "key", "local_ip", "path", "received_next", "reuse_address", "sent_next", "stack",
-        "state", "v6_only",
+        "advertised", "back", "bound", "family", "key", "local_ip", "path", "received_next", "reuse_address",
+        "sent_next", "stack", "state", "v6_only",
     )  # fmt: skip
 
     def __init__(self, tcp: Tcp, bound: bool) -> None:
@@ -33,6 +33,7 @@ class Resting:
         self.state = State.TIME_WAIT
         self.received_next = tcp.received_next
         self.sent_next = tcp.sent_next
+        self.advertised = tcp.advertised
 
     def shares_with(self, other: Any) -> bool:
         """SO_REUSEADDR is made for this."""
@@ -74,6 +75,9 @@ class Resting:
                 listener.syn_arrived(segment, end)
         elif segment[4] or flags & FIN:
             self.path.transmit((ACK, self.sent_next, self.received_next, self.received_next, b""), 0)
+
+    def stall(self, stalled: bool) -> None:
+        """Nobody reads any more."""
 
     def leave(self, _: None) -> None:
         """The minute is over."""

@@ -109,10 +109,19 @@ def arrive(argument: tuple[Node, Packet]) -> None:
         return
     kernel = core.K
     kernel.recorder.event(kernel.now, _DROPPED, 0, len(packet.data))
-    back = stack.fabric.datagram_path(node, packet.source_ip)
+    back = stack.fabric.datagram_path(node, packet.source_ip, packet.source_port, packet.target_port)
     if back is not None:
         sender = stack.fabric.find(node, packet.source_ip)
         back.send_datagram(_refused, (sender, packet), 0)
+
+
+def truncated(argument: tuple[Node, Packet], size: int) -> tuple[Node, Packet]:
+    """The datagram, cut to `size` bytes on its way."""
+    node, packet = argument
+    source, target = (packet.source_ip, packet.source_port), (packet.target_ip, packet.target_port)
+    cut = Packet(packet.data[:size], source, target, packet.interface, packet.protocol)
+    cut.hops, cut.traffic_class = packet.hops, packet.traffic_class
+    return node, cut
 
 
 def _refused(argument: tuple[Node, Packet]) -> None:

@@ -236,11 +236,12 @@ class Udp(Endpoint):
         if not nodes:
             kernel.recorder.event(kernel.now, _DROPPED, self.number, len(data))
         for node in nodes:
-            path = stack.fabric.datagram_path(stack.node, "127.0.0.1" if node is stack.node else node.addresses[0])
+            address = "127.0.0.1" if node is stack.node else node.addresses[0]
+            path = stack.fabric.datagram_path(stack.node, address, port, self.local_port)
             assert path is not None
             if not path.calm:
                 kernel.recorder.event(kernel.now, _SENT, self.number, len(data))
-            path.send_datagram(arrive, (node, packet), len(data))
+            path.send_datagram(arrive, (node, packet), len(data), delivery.truncated)
 
     def _wished(self, wishes: ancillary.Wishes) -> str:
         """The source address of IP_PKTINFO, which must be one of ours."""
