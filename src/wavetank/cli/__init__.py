@@ -24,6 +24,7 @@ VERBS: Final = {
     "explore": "Many runs with many seeds and faults: find the one that breaks it.",
     "replay": "Run a failure again, exactly, from its failure file.",
     "proxy": "A proxy in front of a real server: a bad line, as faults say.",
+    "serve": "A third-party server, ready when it says so, until Ctrl-C.",
     "doctor": "Say what works on this machine.",
 }
 #: What a shell gives for a command that Ctrl-C has ended (128 + SIGINT).

@@ -76,10 +76,22 @@ class Core:
         self.death_told = False
         self.descriptors_at_start: dict[int, dict[int, str]] = {}
         self.door = ""
+        self._place: places.Run | places.SharedRun | None = None
         #: The object that the user has, for callables that get it.
         self.face: object = None
 
     # What is known of it now.
+
+    @property
+    def place(self) -> places.Run | places.SharedRun:
+        """Where its folder is: with the other servers of this run, unless it is shared."""
+        if self._place is None:
+            self._place = places.run()
+        return self._place
+
+    @place.setter
+    def place(self, place: places.SharedRun) -> None:
+        self._place = place
 
     @property
     def running(self) -> bool:
@@ -117,7 +129,7 @@ class Core:
         """Command and output, for errors. Its folder is kept from now on, because its path is named."""
         assert self.log is not None
         assert self.folder is not None
-        places.run().keep(self.folder)
+        self.place.keep(self.folder)
         return wording.facts(self.argv, self.log, self.mark, *more)
 
     def died(self) -> ServerError | None:
@@ -182,7 +194,7 @@ class Core:
         )
 
     def _make_folder(self) -> None:
-        self.marker, self.folder = places.run().new_folder(self.spec.name)
+        self.marker, self.folder = self.place.new_folder(self.spec.name)
         self.log = Log(self.folder / "log")
         account = self.spec.account()
         if account is not None:
@@ -245,6 +257,8 @@ class Core:
             program=path, argv=self.argv, env=env, cwd=self.working_directory(), files=[*opened, *passed],
             user=launcher.credentials(account) if account else None,
             terminal=self.spec.stdin == "terminal", output_limit=self.spec.output_limit, door=self.door,
+            brand=self.place.brand,
+            spare=str(self.folder),
         )  # fmt: skip
         try:
             self.launched = yield from launcher.launch(order, strongest=self.spec.containment, deadline=deadline)
@@ -256,7 +270,7 @@ class Core:
         self.pid = self.launched.pid
         self.report.containment = self.launched.rung
         self.report.refused = dict(self.launched.refused)
-        places.run().note(self.marker, [self.pid, self.launched.supervisor])
+        self.place.note(self.marker, [self.launched.supervisor, self.pid])
 
     def _write_files(self, values: dict[str, str]) -> None:
         assert self.folder is not None
@@ -276,7 +290,7 @@ class Core:
         """Write down who belongs to the server now, for the sweep of a later run."""
         assert self.launched is not None
         pids = self.members()
-        places.run().note(self.marker, [self.launched.supervisor, *pids])
+        self.place.note(self.marker, [self.launched.supervisor, *pids])
         self.descriptors_at_start = {pid: processes.descriptors(pid) for pid in pids}
 
     def _discard(self) -> None:
@@ -291,7 +305,7 @@ class Core:
                 time.sleep(0.001)  # SIGKILL is on its way; what is waited for is the kernel
             self.launched = None
         self.close_stdin()
-        places.run().note(self.marker, [])
+        self.place.note(self.marker, [])
 
     def close_stdin(self) -> None:
         """Close our end of the server's input."""

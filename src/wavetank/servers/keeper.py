@@ -19,7 +19,7 @@ Messages between run and supervisor are JSON objects over a SOCK_SEQPACKET socke
 `failed`, `exit`, `ended` upwards; `end` downwards. Further runs may connect to a supervisor's UNIX socket and share its
 server; it ends when the last of them has gone.
 
-Source: prctl(2), pidfd_open(2), pid_namespaces(7), user_namespaces(7), fallocate(2).
+Source: prctl(2), pidfd_open(2), pid_namespaces(7), user_namespaces(7), mount_namespaces(7), fallocate(2).
 """
 
 from __future__ import annotations
@@ -30,9 +30,12 @@ import errno
 import fcntl
 import json
 import os
+import resource
 import select
 import signal
 import socket
+import stat
+import struct
 import sys
 import termios
 from collections.abc import Iterator
@@ -40,6 +43,10 @@ from typing import Any, Final, NoReturn
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
+_CLONE_NEWNS: Final = 0x00020000
+_MS_BIND: Final = 4096
+_MS_REC: Final = 16384
+_MS_SLAVE: Final = 1 << 19
 _CLONE_NEWUSER: Final = 0x10000000
 _CLONE_NEWPID: Final = 0x20000000
 _PUNCH_HOLE: Final = 3  # FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
@@ -50,6 +57,7 @@ _LOOK_S: Final = 0.25
 #: Where descriptors are parked while a child's 0, 1, 2, ... are made.
 _HIGH_FD: Final = 200
 _BLOCK: Final = 4096
+_BRAND: Final = resource.RLIMIT_MSGQUEUE
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -163,9 +171,9 @@ class _Supervisor:
         for fd in {*self.passed, *(self.named[name] for name in ("stdin", "stdout", "stderr"))}:
             os.close(fd)
 
-    def _open_door(self, path: str) -> None:
+    def _open_door(self, name: str) -> None:
         self.door = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.door.bind(path)
+        self.door.bind(f"\0{name}")  # an abstract name (unix(7)): no path that could be too long, or be left over
         self.door.listen(64)
 
     def _watch(self, child_ended: int) -> None:
@@ -211,7 +219,10 @@ class _Supervisor:
         """One more run uses the server; it says which process it is by its credentials."""
         assert self.door is not None
         user, _ = self.door.accept()
-        pid = int.from_bytes(user.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)[:4], sys.byteorder)
+        pid, uid, _ = struct.unpack("3i", user.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        if uid not in (0, os.geteuid()):
+            user.close()
+            return
         with contextlib.suppress(OSError):
             self.runs[os.pidfd_open(pid)] = user
             self.users.append(user)
@@ -261,9 +272,6 @@ class _Supervisor:
             self._kill_descendants()
         self._cap_outputs()
         _tell(self.users, {"event": "ended"})
-        if self.door is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(self.request["door"])
         os._exit(0)
 
     def _kill_descendants(self) -> None:
@@ -431,9 +439,13 @@ def _become(request: dict[str, Any], named: dict[str, int], passed: list[int], r
                 signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         os.umask(request["umask"])
+        if request["brand"]:
+            # Inherited by every descendant, whatever it does to session, parents and environment (setrlimit(2)).
+            resource.setrlimit(_BRAND, (request["brand"], resource.getrlimit(_BRAND)[1]))
         if request["user"] is not None:
             stage = "user"
             uid, gid, groups = request["user"]
+            _make_null_usable(request["spare"])
             os.setgroups(groups)
             os.setresgid(gid, gid, gid)
             os.setresuid(uid, uid, uid)
@@ -452,6 +464,22 @@ def _become(request: dict[str, Any], named: dict[str, int], passed: list[int], r
         os.write(report, f"{stage} {error.errno or errno.EIO}".encode())
     finally:
         os._exit(127)
+
+
+def _make_null_usable(folder: str) -> None:
+    """Where /dev/null is writable for root only (some sandboxes), the server gets one of its own.
+
+    By a mount that only it and its children see. Where that is not allowed either, the server finds out and says so.
+    """
+    if os.stat("/dev/null").st_mode & 0o666 == 0o666:
+        return
+    null = os.path.join(folder, "null")
+    with contextlib.suppress(OSError):
+        if not os.path.exists(null):
+            os.mknod(null, stat.S_IFCHR | 0o666, os.makedev(1, 3))  # null(4)
+        os.chmod(null, 0o666)
+        if _libc.unshare(_CLONE_NEWNS) == 0 and _libc.mount(b"none", b"/", None, _MS_REC | _MS_SLAVE, None) == 0:
+            _libc.mount(os.fsencode(null), b"/dev/null", None, _MS_BIND, None)
 
 
 def _place_descriptors(wanted: list[int], report: int) -> int:

@@ -54,6 +54,8 @@ class Order:
     output_limit: int = 64 << 20
     door: str = ""
     umask: int = 0o022
+    brand: int = 0
+    spare: str = ""
 
 
 def credentials(account: pwd.struct_passwd) -> tuple[int, int, Sequence[int]]:
@@ -162,7 +164,7 @@ class _Keeper:
         data = {
             "rung": rung, "program": order.program, "argv": list(order.argv), "env": dict(order.env),
             "cwd": order.cwd, "user": order.user, "terminal": order.terminal, "umask": order.umask,
-            "output_limit": order.output_limit, "door": order.door,
+            "output_limit": order.output_limit, "door": order.door, "brand": order.brand, "spare": order.spare,
         }  # fmt: skip
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
@@ -247,11 +249,11 @@ def _first_word(launched: Launched, deadline: float) -> Script[None]:
         yield Wait(readable=(launched.control.fileno(),), until=deadline)
 
 
-def attach(path: str, pid: int, supervisor: int, rung: str) -> Launched:
+def attach(door: str, pid: int, supervisor: int, rung: str) -> Launched:
     """Join the users of a server that another run has started, at its supervisor's door. OSError when it is gone."""
     control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
-        control.connect(path)
+        control.connect(f"\0{door}")
         control.settimeout(_KEEPER_START_S)
         data = control.recv(4096)
         if not data:

@@ -4,8 +4,9 @@ Owns everything below `wavetank-UID` in the temporary folder. Must never touch a
 
 The idea: each run has a folder with one record for each server: who started it, and which processes were seen to
 belong to it (number and start time). Nothing outlives a killed run where a supervisor or a namespace ends it; should
-both have been killed, the next start of any server finds leftovers by the marker in their environment and by the
-record, ends them, and says so.
+both have been killed, the next start of any server finds leftovers, ends them, and says so: by the marker in their
+environment, by the record, and by their *brand*: an unusual soft limit RLIMIT_MSGQUEUE, a number that belongs
+to one run. Daemons leave their session, their parent and their environment; a resource limit they take along.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import contextlib
 import json
 import logging
 import os
+import resource
 import secrets
 import shutil
 import signal
@@ -35,6 +37,9 @@ logger = logging.getLogger("wavetank.servers")
 
 #: Folders of dead runs that hold output which an error has named are kept so long.
 _KEPT_S: Final = 24 * 3600.0
+#: Linux's default of RLIMIT_MSGQUEUE (MQ_BYTES_MAX, include/uapi/linux/mqueue.h); brands are this much and less below.
+_BRAND_BELOW: Final = 819_200
+_BRANDS: Final = 400_000
 _RECORD: Final = "record.json"
 _KEEP: Final = "keep"
 _MARKER: Final = "WAVETANK_SERVER"
@@ -74,7 +79,8 @@ class Run:
         self.marker = f"{self.pid}-{secrets.token_hex(3)}"
         self.folder = base() / self.marker
         self.folder.mkdir(mode=0o755)
-        self._record: dict[str, Any] = {"run": processes.identity(self.pid), "servers": {}}
+        self.brand = _new_brand()
+        self._record: dict[str, Any] = {"run": processes.identity(self.pid), "brand": self.brand, "servers": {}}
         self._lock = threading.Lock()
         self._count = 0
         self._write()
@@ -85,11 +91,7 @@ class Run:
         with self._lock:
             self._count += 1
             number = self._count
-        safe = "".join(c if c.isalnum() or c in "-_" else "-" for c in name)[:20]
-        folder = self.folder / f"{number}-{safe}"
-        (folder / "log").mkdir(parents=True)
-        (folder / "data").mkdir()
-        return f"{self.marker}:{number}", folder
+        return f"{self.marker}:{number}", _server_folder(self.folder, f"{number}-{name}")
 
     def note(self, marker: str, pids: list[int]) -> None:
         """Write down which processes belong to a server; an empty list when it has been stopped."""
@@ -103,19 +105,61 @@ class Run:
 
     def keep(self, folder: Path) -> None:
         """An error has named this folder's output: it stays for a day."""
-        with contextlib.suppress(OSError):
-            (folder / _KEEP).touch()
+        _touch(folder / _KEEP)
 
     def _write(self) -> None:
-        new = self.folder / f"{_RECORD}.new"
-        with contextlib.suppress(OSError):  # the folder was removed under us: there is nothing left to record
-            new.write_text(json.dumps(self._record))
-            new.replace(self.folder / _RECORD)
+        _write_record(self.folder, self._record)
 
     def close(self) -> None:
         """Remove what nobody needs any more."""
         if self.pid == os.getpid():
             clear(self.folder)
+
+
+class SharedRun:
+    """The folder of one shared server. It lives as long as the server's supervisor, not as long as any test run."""
+
+    def __init__(self, folder: Path, marker: str) -> None:
+        self.folder = folder
+        self.marker = marker
+        found = dict(_records()).get(folder)
+        self.brand: int = found["brand"] if found is not None else _new_brand()
+
+    def new_folder(self, name: str) -> tuple[str, Path]:
+        """The marker and the folder of the server."""
+        return self.marker, _server_folder(self.folder, f"{os.getpid()}-{secrets.token_hex(2)}-{name}")
+
+    def note(self, marker: str, pids: list[int]) -> None:
+        """Write down which processes belong to it, its supervisor first; an empty list when it has been stopped."""
+        known = [processes.identity(pid) for pid in pids]
+        if known:
+            _write_record(
+                self.folder, {"run": known[0], "brand": self.brand, "servers": {marker: [*filter(None, known)]}}
+            )
+
+    def keep(self, folder: Path) -> None:
+        """An error has named this folder's output: it stays for a day."""
+        _touch(folder / _KEEP)
+
+
+def _server_folder(parent: Path, name: str) -> Path:
+    safe = "".join(c if c.isalnum() or c in "-_" else "-" for c in name)[:24]
+    folder = parent / safe
+    (folder / "log").mkdir(parents=True)
+    (folder / "data").mkdir()
+    return folder
+
+
+def _touch(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.touch()
+
+
+def _write_record(folder: Path, record: dict[str, Any]) -> None:
+    new = folder / f"{_RECORD}.new"
+    with contextlib.suppress(OSError):  # the folder was removed under us: there is nothing left to record
+        new.write_text(json.dumps(record))
+        new.replace(folder / _RECORD)
 
 
 _run: Run | None = None
@@ -133,6 +177,18 @@ def run() -> Run:
         return _run
 
 
+def _new_brand() -> int:
+    """A limit that no other run of this user has; 0 where the hard limit leaves no room for that."""
+    hard = resource.getrlimit(resource.RLIMIT_MSGQUEUE)[1]
+    highest = _BRAND_BELOW if hard == resource.RLIM_INFINITY else min(hard, _BRAND_BELOW)
+    if highest < _BRAND_BELOW:
+        return 0
+    taken = {record.get("brand") for _, record in _records()}
+    while (brand := highest - 1 - secrets.randbelow(_BRANDS)) in taken:
+        pass
+    return brand
+
+
 def sweep_once() -> list[Leftover]:
     """The sweep before the first server of this process; nothing at later starts."""
     global _swept
@@ -146,13 +202,15 @@ def sweep_once() -> list[Leftover]:
 def sweep() -> list[Leftover]:
     """End what dead runs have left, remove their folders; returns what was found, and logs it as warnings.
 
-    A process is a leftover when it carries the marker of a run that no longer lives, or is written down in the record
-    of such a run and started when that says.
+    A process is a leftover when it carries the marker or the brand of a run that no longer lives, or is written down in
+    the record of such a run and started when that says.
     """
     dead = {folder: record for folder, record in _records() if _is_dead(record)}
     if not dead:
         return []
-    marked = [(pid, marker) for pid in processes.everyone() if (marker := processes.environment(pid).get(_MARKER))]
+    marked = [(pid, processes.environment(pid).get(_MARKER, "")) for pid in processes.everyone()]
+    brands = {pid: processes.message_queue_limit(pid) for pid, _ in marked}
+    mine = {pid for pid in brands if processes.descends(os.getpid(), pid)}  # this very process may be a leftover
     found: dict[int, Leftover] = {}
     for folder, record in dead.items():
         run_pid = record["run"][0] if record["run"] else 0
@@ -161,8 +219,10 @@ def sweep() -> list[Leftover]:
                 if processes.runs(Identity(*each)):
                     found[each[0]] = Leftover(each[0], processes.command(each[0]), marker, run_pid)
         for pid, marker in marked:
-            if marker.partition(":")[0] == folder.name and processes.identity(pid) is not None:
-                found[pid] = Leftover(pid, processes.command(pid), marker, run_pid)
+            branded = record.get("brand") and brands[pid] == record["brand"]
+            ours = branded or marker.partition(":")[0] == folder.name
+            if ours and pid not in mine and processes.identity(pid) is not None:
+                found.setdefault(pid, Leftover(pid, processes.command(pid), marker or folder.name, run_pid))
     for leftover in found.values():
         logger.warning("ended %s", leftover)
         with contextlib.suppress(OSError):
@@ -177,10 +237,10 @@ def _records() -> Iterator[tuple[Path, dict[str, Any]]]:
         try:
             yield path, json.loads((path / _RECORD).read_text())
         except (OSError, ValueError):
-            # Half made or half removed by another run; or nothing but kept output.
+            # Half made or half removed by another run; nothing but kept output; or the lock of a shared server.
             with contextlib.suppress(OSError):
                 if path.stat().st_mtime < time.time() - _KEPT_S:
-                    shutil.rmtree(path, ignore_errors=True)
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _is_dead(record: dict[str, Any]) -> bool:

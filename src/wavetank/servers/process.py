@@ -12,6 +12,7 @@ import os
 import re
 import signal
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -21,12 +22,15 @@ from wavetank.errors import ServerError, UsageError
 from wavetank.servers import launcher, output, processes, stopping
 from wavetank.servers.core import Core, StartReport
 from wavetank.servers.output import Log
+from wavetank.servers.sharing import Sharing
 from wavetank.servers.spec import Spec
 from wavetank.servers.steps import Script, Wait, carry_out, carry_out_async, refuse_in_running_loop
 from wavetank.servers.stopping import StopReport
 
 #: Servers of this process that run, for the end of the process and for the pytest plugin.
 LIVE: list[ServerProcess] = []
+#: Those that have ended lately, for the report of the test that used them.
+STOPPED: deque[ServerProcess] = deque(maxlen=32)
 
 
 class ServerProcess:
@@ -58,6 +62,8 @@ class ServerProcess:
     - `daemon`: it puts itself into the background; what it leaves is adopted.
     - `containment`: the strongest rung of the ladder to try: `"namespace"`, `"subreaper"` or `"death-signal"`.
     - `output_limit`: bytes kept of each stream. `name`: for reports; by default the program's.
+    - `share`: a name under which all processes of one pytest-xdist session use one server: the first starts it, the
+      last one out stops it.
 
     Use it with `with` or `async with`, or by `start()` and `stop()`. Raises `UsageError` at once for options that make
     no sense. One server may be used by one thread at a time.
@@ -91,6 +97,7 @@ class ServerProcess:
         containment: str = launcher.RUNGS[0],
         output_limit: int = output.OUTPUT_LIMIT,
         name: str = "",
+        share: str = "",
     ) -> None:
         spec = Spec(
             command=command, ready=ready, timeout=timeout, host=host, port=port,  # type: ignore[arg-type]  # Spec checks
@@ -102,6 +109,7 @@ class ServerProcess:
         )  # fmt: skip
         self._core = Core(spec)
         self._core.face = self
+        self._sharing = Sharing(share, spec) if share else None
         self.last_stop: StopReport | None = None
 
     # What it is.
@@ -214,7 +222,7 @@ class ServerProcess:
     def start(self) -> Self:
         """Start it and wait until it is ready. Raises the subclasses of `ServerError`; nothing is left then."""
         refuse_in_running_loop("ServerProcess.start()", "async with ServerProcess(...), or await server.start_async()")
-        carry_out(self._started(self._core.start()))
+        carry_out(self._started())
         return self
 
     def stop(self) -> StopReport:
@@ -237,7 +245,7 @@ class ServerProcess:
         return carry_out(self._ended(timeout))
 
     def __enter__(self) -> Self:
-        return self.start()
+        return self.start() if self._core.launched is None else self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -249,7 +257,7 @@ class ServerProcess:
 
     async def start_async(self) -> Self:
         """The same as `start`, without blocking the loop."""
-        await carry_out_async(self._started(self._core.start()))
+        await carry_out_async(self._started())
         return self
 
     async def stop_async(self) -> StopReport:
@@ -266,7 +274,7 @@ class ServerProcess:
         return await carry_out_async(self._ended(timeout))
 
     async def __aenter__(self) -> Self:
-        return await self.start_async()
+        return await self.start_async() if self._core.launched is None else self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -287,9 +295,12 @@ class ServerProcess:
                 next="start a server of its own in this process, or share one by name",
             )
 
-    def _started(self, start: Script[None]) -> Script[None]:
+    def _started(self, *, again: bool = False) -> Script[None]:
         self._refuse_elsewhere()
-        yield from start
+        if self._sharing is not None and self._core.launched is None:
+            yield from self._sharing.acquire(self._core)
+        else:
+            yield from self._core.start(again=again)
         self.last_stop = None
         LIVE.append(self)
 
@@ -299,23 +310,27 @@ class ServerProcess:
             return None
         death = self._core.died()
         try:
-            report = yield from stopping.stop(self._core)
+            stop = stopping.stop(self._core) if self._sharing is None else self._sharing.release(self._core)
+            report = yield from stop
         finally:
             if self in LIVE:
                 LIVE.remove(self)
-            if for_good:
+            STOPPED.append(self)
+            if for_good and self._sharing is None:
                 self._core.dispose()
         self.last_stop = report
         report.death = death
         return report
 
     def _restarted(self) -> Script[None]:
+        if self._sharing is not None:
+            raise UsageError(f"{self.name} is shared, and a restart would surprise its other users")
         self._core.address.let_go()
         report = yield from self._stopped(for_good=False)
         self._core.address.hold()
         if report is not None:
             self._complain(report)
-        yield from self._started(self._core.start(again=self._core.folder is not None))
+        yield from self._started(again=self._core.folder is not None)
 
     def _ended(self, timeout: float | None) -> Script[int | None]:
         self._refuse_elsewhere()

@@ -13,6 +13,7 @@ Source: proc(5), proc_pid_stat(5), proc_pid_fd(5), proc_pid_syscall(5).
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
@@ -172,6 +173,16 @@ def environment(pid: int) -> dict[str, str]:
     except OSError:
         return {}
     return dict(entry.split("=", 1) for entry in entries if "=" in entry)
+
+
+def message_queue_limit(pid: int) -> int:
+    """The soft limit RLIMIT_MSGQUEUE of a process, in bytes; 0 when it is unlimited or not to be seen."""
+    try:
+        with open(f"/proc/{pid}/limits") as file:
+            found = re.search(r"^Max msgqueue size +(\d+)", file.read(), re.MULTILINE)
+    except OSError:
+        return 0
+    return int(found[1]) if found else 0
 
 
 def awaited_input(pid: int) -> str:

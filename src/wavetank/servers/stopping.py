@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from wavetank.errors import ServerError, ServerStopError
-from wavetank.servers import launcher, places, processes, wording
+from wavetank.servers import launcher, processes, wording
 from wavetank.servers.core import Core
 from wavetank.servers.processes import Identity
 from wavetank.servers.sockdiag import Table
@@ -88,7 +88,7 @@ def stop(core: Core) -> Script[StopReport]:
     report.seconds = time.monotonic() - begun
     _judge(core, report, snapshot)
     core.launched = None
-    places.run().note(core.marker, [])
+    core.place.note(core.marker, [])
     return report
 
 
