@@ -142,9 +142,12 @@ def _faults(given: dict[str, Any]) -> Iterator[AnyFault]:
         "at_s": given["at_s"] or 0.0,
         "duration_s": given["duration_s"],
     }
-    times = {key: value for key, value in common.items() if key != "target"}
+    # Only what is given: the JSON of a fault leaves defaults out when they are the very same objects.
+    times: dict[str, Any] = {name: given[name] for name in ("at_s", "duration_s") if given[name] is not None}
+    common = times | ({} if given["target"] == "*" else {"target": given["target"]})
     if given["latency"] is not None or given["jitter"] is not None:
-        yield faults.Latency(given["latency"] or 0.0, given["jitter"] or 0.0, **common)
+        jitter = {} if given["jitter"] is None else {"jitter_s": given["jitter"]}
+        yield faults.Latency(given["latency"] or 0.0, **jitter, **common)
     one_value: tuple[tuple[str, type[Any]], ...] = (
         ("bandwidth", faults.Bandwidth), ("segments", faults.Segments), ("slow_reader", faults.SlowReader),
         ("loss", faults.Loss), ("reset_after", faults.Reset), ("eof_after", faults.Eof),

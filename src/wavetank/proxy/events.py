@@ -282,8 +282,8 @@ class _TraceFile:
         if self._file is None:
             return
         record, value = RECORDS[kind]
-        number, name = self._object(connection, direction)
-        if number not in self._known:
+        number, name = (0, "") if record is Kind.FAULT else self._object(connection, direction)
+        if number and number not in self._known:
             self._known.add(number)
             data = name.encode()
             self._file.write(pack(0, Kind.DEFINE_OBJECT, object=number, value=len(data), payload=data))
