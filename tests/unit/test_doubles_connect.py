@@ -500,9 +500,9 @@ def test_the_log_is_ordered() -> None:
         ("client", "write"),
         ("client", "close"),
         ("server", "data_received"),
+        ("client", "connection_lost"),
         ("server", "eof_received"),
         ("server", "close"),
-        ("client", "connection_lost"),
         ("server", "connection_lost"),
     ]
 

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from wavetank.doubles.wire import trouble
+from wavetank.doubles.wire.calm import exchange
 from wavetank.doubles.wire.chunks import ChunkPolicy
 from wavetank.doubles.wire.driver import Driver
 from wavetank.doubles.wire.end import End, Speaker
@@ -66,6 +67,9 @@ class Connection:
         self._marked = 0.0
         self._timer: Any = None
         self._inside = False
+        for end in self.ends:
+            end.speaker.attach(end)
+            end.changed()
         self._raised: list[BaseException] = []
 
     # ---- what a test asks
@@ -131,11 +135,15 @@ class Connection:
         With a clock or a loop, time is theirs: what is due later stays so. Raises `WavetankError` after `rounds`
         rounds, and what a callback raised.
         """
-        for _ in range(rounds):
+        asked = rounds
+        while rounds > 0:
+            if not self._inside:
+                rounds = exchange(self, rounds)
+            rounds -= 1
             if not self.pump() and not self._jump(None):
                 return
         raise WavetankError(
-            f"the connection is still not quiet after {rounds} rounds",
+            f"the connection is still not quiet after {asked} rounds",
             where=f"in flight: {self.in_flight[0]} and {self.in_flight[1]} bytes, at {self.now:.6f} s",
             why="the two protocols answer each other for ever",
             next="flush(rounds=...) allows more; connection.log shows the last calls",
@@ -180,12 +188,19 @@ class Connection:
     def wake(self) -> None:
         """Have a round made, if somebody makes them."""
         if not self.awake and self.driver is not None:
-            self.awake = True
+            self._set_awake(True)
             self.driver.soon(self._turn)
+
+    def _set_awake(self, awake: bool) -> None:
+        self.awake = awake
+        for way in self.ways:
+            way.limit = way.sender.high if awake else -1
 
     def failed(self, end: End, error: BaseException, call: str) -> None:
         """A callback of `end` raised: it is kept, and raised by `pump`, or reported as the dialect does."""
         self.errors.append(error)
+        for way in self.ways:
+            way.flowing = False  # so that `exchange` stops, and the error comes out
         self.log.note(end.name, f"{end.speaker.words.get(call, call)} raised", error)
         if self.driver is None:
             self._raised.append(error)
@@ -210,17 +225,33 @@ class Connection:
         for way in self.ways:
             way.discard()
             way.reset_due = True
+            way.changed()
         self.wake()
 
     def _round(self) -> bool:
+        happened = self._calls() if self._soon or self._timers or self.driver is not None else False
+        first, second = self.ways
+        if not first.flowing:
+            happened |= first.move()
+        elif first.queue:
+            first.carry()
+            happened = True
+        if not second.flowing:
+            happened |= second.move()
+        elif second.queue:
+            second.carry()
+            happened = True
+        return happened
+
+    def _calls(self) -> bool:
+        """Make the calls that are due; returns whether there were any."""
         self._mark()
         happened = self._due()
         for _ in range(len(self._soon)):
             call, arguments = self._soon.popleft()
             call(*arguments)
             happened = True
-        first, second = self.ways
-        return (first.move() | second.move()) or happened
+        return happened
 
     def _due(self) -> bool:
         happened = False
@@ -250,7 +281,7 @@ class Connection:
 
     def _turn(self) -> None:
         """A round that the driver makes, and the next one if there is more."""
-        self.awake = False
+        self._set_awake(False)
         if self._inside:
             return
         self._inside = True

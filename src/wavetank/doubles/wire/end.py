@@ -83,8 +83,9 @@ class Speaker(Protocol):
 class End:
     """One side: `name`, its two ways, and where its life is."""
 
-    __slots__ = ("buffered", "closing", "connection", "eof_written", "finished", "held_open", "high", "inward",
-                 "lost", "low", "name", "outward", "paused", "reading", "speaker", "target", "word")  # fmt: skip
+    __slots__ = ("attentive", "buffered", "closing", "connection", "eof_written", "finished", "held_open", "high",
+                 "inward", "lost", "low", "name", "outward", "paused", "reading", "speaker", "target",
+                 "word")  # fmt: skip
 
     def __init__(self, name: str, speaker: Speaker, connection: Connection) -> None:
         self.name = name
@@ -101,6 +102,8 @@ class End:
         self.reading = True
         #: Whether it was asked to pause writing.
         self.paused = False
+        #: Whether something waits for what was written to be taken: kept by `attend`.
+        self.attentive = False
         #: Whether closing waits although nothing is left to be sent: a producer is registered.
         self.held_open = False
         self.closing = False
@@ -108,12 +111,27 @@ class End:
         self.finished = False
         self.eof_written = False
         self.lost = False
-        speaker.attach(self)
+
+    def takes(self) -> bool:
+        """Whether data may be given to it now."""
+        return self.reading and not self.closing
+
+    def changed(self) -> None:
+        """Something about this end was changed that its ways go by."""
+        self.attend()
+        self.outward.changed()
+        self.inward.changed()
+
+    def attend(self) -> None:
+        """See whether anything waits for what was written to be taken."""
+        self.attentive = self.paused or self.closing or self.eof_written or self.held_open
 
     # ---- what a transport asks for
 
     def write(self, data: bytes) -> None:
-        """Put `data`, not empty, on its way; pauses the protocol when the buffer is over its high mark.
+        """Put `data`, not empty, on its way, when that is not simple (transports do the simple thing themselves).
+
+        Pauses the protocol when the buffer is over its high mark.
 
         What is written when nothing can be sent any more is dropped: after `abort`, after the loss, and after `close`
         when the buffer was empty. What is written after `close` while data pends is still sent.
@@ -125,25 +143,36 @@ class End:
             return
         way.inbox.append(data)
         way.size += len(data)
-        if way.size > self.high:
+        self.written()
+
+    def written(self) -> None:
+        """Something was written: see whether it is too much, and have a round made."""
+        if self.outward.size > self.high:
             self.over_high()
-        if not self.connection.awake:
-            self.connection.wake()
+        self.connection.wake()
 
     def over_high(self) -> None:
         """Ask for a pause: once for each time the buffer fills, or at each write."""
         if not self.paused or self.speaker.insists:
-            self.paused = True
+            self.paused = self.attentive = True
             self.call("pause_writing", self.speaker.pausing())
 
     def below_low(self) -> None:
         """Take back the pause, if one was asked for."""
         if self.paused and not self.lost:
             self.paused = False
+            self.attend()
             self.call("resume_writing", self.speaker.resuming())
 
+    def taken(self) -> None:
+        """Some of what was written has been taken: what waits for that follows."""
+        if self.paused and self.outward.size <= self.low:
+            self.below_low()
+        if not self.outward.size:
+            self.drained()
+
     def drained(self) -> None:
-        """All that was written has been taken: what waits for that follows."""
+        """All that was written has been taken."""
         if self.lost:
             return
         self.call("resume_writing", self.speaker.emptied())
@@ -162,6 +191,7 @@ class End:
     def set_limits(self, marks: Watermarks) -> None:
         """Change the marks; a buffer that is over the new high mark pauses at once, as asyncio's does."""
         self.low, self.high = marks
+        self.outward.changed()
         if self.outward.size > self.high:
             self.over_high()
 
@@ -172,6 +202,7 @@ class End:
         self.note("write_eof")
         self.eof_written = True
         self.outward.eof = True
+        self.changed()
         if self.outward.size:
             self.connection.wake()
         else:
@@ -183,6 +214,7 @@ class End:
             return
         self.note("close")
         self.closing = True
+        self.changed()
         self.release()
 
     def release(self) -> None:
@@ -196,6 +228,7 @@ class End:
             return
         self.finished = True
         self.outward.eof = self.outward.shut = True
+        self.changed()
         self.connection.soon(self.lose, Loss.DONE)
 
     def abort(self) -> None:
@@ -210,17 +243,20 @@ class End:
         self.held_open = False
         self.outward.cut_off(reset=reset)
         self.inward.discard()
+        self.changed()
         self.connection.soon(self.lose, loss, error)
 
     def pause_reading(self) -> None:
         """Take nothing until `resume_reading`."""
         self.note("pause_reading")
         self.reading = False
+        self.changed()
 
     def resume_reading(self) -> None:
         """Take what comes."""
         self.note("resume_reading")
         self.reading = True
+        self.changed()
         self.connection.wake()
 
     # ---- what happens to it
@@ -257,6 +293,7 @@ class End:
         self.closing = True
         self.outward.shut = True
         self.inward.refuse()
+        self.changed()
         self.note("connection_lost", error or loss.value)
         try:
             self.speaker.lost(loss, error)

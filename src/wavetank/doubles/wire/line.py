@@ -34,7 +34,7 @@ class Line:
     def __init__(self, way: Way, draw: random.Random) -> None:
         self.way = way
         self.draw = draw
-        self.written: deque[bytes] = deque()
+        self.written: list[bytes] = []
         self.flight: deque[tuple[float, bytes]] = deque()
         self.flying = 0
         #: Bytes in the way's queue.
@@ -46,6 +46,8 @@ class Line:
         self.vanishing = self.refused = False
         self._free_at = self._read_at = self._last_due = 0.0
         self._end_at: float | None = None
+        #: Bytes delivered when that was looked at last.
+        self._seen = way.delivered
 
     @property
     def held(self) -> int:
@@ -62,7 +64,6 @@ class Line:
             lost += self.arrived
             self.arrived = 0
             self.way.queue.clear()
-            self.way.at = 0
         return lost
 
     def _of(self, kind: type[Fault]) -> list[Fault]:
@@ -83,12 +84,10 @@ class Line:
             self._take()
             self._arrive()
             self._read()
+            self._reached()
         happened = before != (way.delivered, way.dropped, way.size, self.flying)
         if before[2] != way.size:
-            if sender.paused and way.size <= sender.low:
-                sender.below_low()
-            if not way.size:
-                sender.drained()
+            sender.taken()
         return self._end() or happened
 
     def _room(self) -> int:
@@ -113,15 +112,19 @@ class Line:
             room = min(room, max(1, int(min(rates) * STEP_S)))
             self._free_at = now + room / min(rates)
             self._tick(self._free_at)
+        count = 0
         while room > 0:
-            piece = self.written.popleft()
+            piece = self.written[count]
             if len(piece) > room:
-                self.written.appendleft(piece[room:])
+                self.written[count] = piece[room:]
                 piece = piece[:room]
+            else:
+                count += 1
             room -= len(piece)
             way.size -= len(piece)
             self.flying += len(piece)
             self.flight.append((self._due(now), piece))
+        del self.written[:count]
 
     def _due(self, now: float) -> float:
         """When what leaves now arrives; never before what left earlier."""
@@ -153,21 +156,14 @@ class Line:
 
     def _read(self) -> None:
         """The receiver reads, as far and as fast as it does."""
-        way = self.way
-        receiver = way.receiver
-        left = self.arrived
-        try:
-            while left > 0 and self.arrived and self._may_read():
-                wanted = way.policy(len(way.queue[0]) - way.at, left, way.delivered)
-                size = max(1, min(wanted, left, receiver.speaker.max_read, self._allowed()))
-                size = way.give(size)
-                left -= size
-                self._wait(size)
-                self._reached()
-        except Exception as error:
-            receiver.failed(error, receiver.word)
+        if self.arrived:
+            self.way.read(self._may_read, self._allowed)
+            self._wait()
 
     def _may_read(self) -> bool:
+        """Whether the receiver takes another piece; and what was to be done at this offset is done."""
+        self._wait()
+        self._reached()
         receiver = self.way.receiver
         if not receiver.reading or receiver.closing or self._of(Stall):
             return False
@@ -188,10 +184,11 @@ class Line:
         rate = self._slowest()
         return max(1, int(rate * STEP_S)) if rate else self.way.size + self.held
 
-    def _wait(self, size: int) -> None:
-        """A slow reader that has read so much reads again later."""
-        rate = self._slowest()
-        if rate:
+    def _wait(self) -> None:
+        """A slow reader that has read something reads again later."""
+        rate, size = self._slowest(), self.way.delivered - self._seen
+        self._seen = self.way.delivered
+        if rate and size:
             self._read_at = self.way.sender.connection.now + size / rate
             self._tick(self._read_at)
 

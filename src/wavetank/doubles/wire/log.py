@@ -6,14 +6,13 @@ readable when somebody reads it.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
-#: So many entries are kept unless told otherwise; older ones are dropped, and counted.
+#: At least so many entries are kept unless told otherwise; older ones are dropped.
 KEPT: Final = 10_000
 #: So much of a piece of data is kept in its entry.
-KEPT_BYTES: Final = 256
+KEPT_BYTES: Final = 1024
 #: So much of a piece of data is shown in a line.
 SHOWN_BYTES: Final = 40
 
@@ -53,28 +52,50 @@ def _cut(data: bytes) -> str:
     return repr(data) if len(data) <= SHOWN_BYTES else f"{data[:SHOWN_BYTES]!r}..."
 
 
+def kept(data: bytes) -> bytes | Piece:
+    """What is kept of a piece of data."""
+    return data if len(data) <= KEPT_BYTES else Piece(data[:KEPT_BYTES], len(data))
+
+
 class Log:
     """What was called, in order: iterate for `Entry`s, `str()` for lines, `len()` for how many are kept."""
 
-    def __init__(self, kept: int = KEPT) -> None:
-        #: What the doubles append to: `(end, call, detail)`, and `("", "", seconds)` where time has moved.
-        self.raw: deque[tuple[str, str, Any]] = deque(maxlen=kept)
+    def __init__(self, entries: int = KEPT) -> None:
+        #: What the doubles append to: `(end, call, detail)`; `("", "", seconds)` where time has moved; and, for data,
+        #: `(end, call)` followed by the data, so that the way of most calls makes no object.
+        self.raw: list[Any] = []
+        self._limit = 4 * entries
+        #: Whether older calls were dropped.
+        self.trimmed = False
+
+    def trim(self) -> None:
+        """Drop the older half of what is kept when it is too much."""
+        if len(self.raw) > self._limit:
+            del self.raw[: -self._limit // 2]
+            self.trimmed = True
 
     def note(self, end: str, call: str, detail: Any = None) -> None:
         """Append one call."""
+        self.trim()
         self.raw.append((end, call, detail))
 
     def data(self, end: str, call: str, data: bytes) -> None:
         """Append one call with data, of which the beginning is kept."""
-        self.raw.append((end, call, data if len(data) <= KEPT_BYTES else Piece(data[:KEPT_BYTES], len(data))))
+        self.raw.append((end, call, kept(data)))
 
     def __iter__(self) -> Iterator[Entry]:
         now = 0.0
-        for end, call, detail in tuple(self.raw):
-            if call:
-                yield Entry(now, end, call, detail)
+        called: tuple[str, str] | None = None
+        for item in tuple(self.raw):
+            if isinstance(item, (bytes, Piece)):
+                if called is not None:
+                    yield Entry(now, *called, item)
+            elif len(item) == 2:
+                called = item
+            elif item[1]:
+                yield Entry(now, *item)
             else:
-                now = detail
+                now = item[2]
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -85,6 +106,6 @@ class Log:
 
     def __str__(self) -> str:
         lines = [str(entry) for entry in self]
-        if len(self.raw) == self.raw.maxlen:
+        if self.trimmed:
             lines.insert(0, f"(the last {len(lines)} calls; older ones are not kept)")
         return "\n".join(lines)

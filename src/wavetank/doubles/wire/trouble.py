@@ -136,10 +136,10 @@ def line_of(way: Way, draw: random.Random) -> Line:
     """The line of a way; made, with what is on the way already, when there is none."""
     if way.line is None:
         way.line = line = Line(way, draw)
-        line.written.extend([way.peek(way.size)] if way.size else [])
+        line.written += way.queue
         way.queue.clear()
-        way.at = 0
         way.inbox = line.written
+        way.changed()
     return way.line
 
 
@@ -173,4 +173,5 @@ def _segments(way: Way, fault: Segments, draw: random.Random) -> Any:
         return size if healed else min(size, draw.randint(1, fault.max_bytes))
 
     way.policy = policy
+    way.changed()
     return lambda: healed.append(True)

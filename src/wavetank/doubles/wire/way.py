@@ -10,12 +10,13 @@ its turn came.
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Callable
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from wavetank.doubles.wire.chunks import ChunkPolicy, identity
 from wavetank.doubles.wire.end import End, Loss
-from wavetank.doubles.wire.log import KEPT_BYTES, Log
+from wavetank.doubles.wire.log import KEPT_BYTES, Log, kept
 
 if TYPE_CHECKING:
     from wavetank.doubles.wire.line import Line
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
 class Way:
     """From `sender` to `receiver`. `size` is what the sender's buffer holds, in bytes."""
 
-    __slots__ = ("at", "broken", "delivered", "dropped", "eof", "eof_told", "inbox", "line", "log", "policy", "queue",
-                 "receiver", "refusing", "reset_due", "sender", "shut", "size")  # fmt: skip
+    __slots__ = ("broken", "delivered", "dropped", "eof", "eof_told", "flowing", "got", "inbox", "limit", "line",
+                 "log", "losses", "open", "policy", "queue", "raw", "receiver", "refusing", "reset_due", "sender",
+                 "shut", "size", "wrote")  # fmt: skip
 
     def __init__(self, sender: End, receiver: End, policy: ChunkPolicy, log: Log) -> None:
         self.sender = sender
@@ -35,11 +37,19 @@ class Way:
         #: What goes wrong on this way; None: nothing.
         self.line: Line | None = None
         #: What the receiver may read, and where the sender writes to: the same, unless there is a line between.
-        self.queue: deque[bytes] = deque()
+        self.queue: list[bytes] = []
         self.inbox = self.queue
-        #: So much of the first piece in the queue has been taken.
-        self.at = 0
+        #: Kept for speed: the log's list, and its words for what is written and received.
+        self.raw = log.raw
+        self.wrote = (sender.name, "write")
+        self.got = (receiver.name, receiver.word)
+        #: Kept for speed (`changed` does): the sender may write without a second thought, up to so many bytes;
+        #: and the receiver takes each write as it is.
+        self.open = self.flowing = False
+        self.limit = 0
         self.size = 0
+        #: How often what was on its way was lost.
+        self.losses = 0
         #: After the queue comes the end of the stream; whether the receiver has been told.
         self.eof = self.eof_told = False
         #: Nothing more is accepted: the sender is closed, or gone.
@@ -50,6 +60,23 @@ class Way:
         self.refusing = False
         #: Bytes that the receiver got, and bytes that were lost.
         self.delivered = self.dropped = 0
+
+    def changed(self) -> None:
+        """Something that decides about the short ways was changed: its ends, its line, its policy."""
+        sender, receiver = self.sender, self.receiver
+        self.open = not (self.line or self.shut or sender.closing or sender.eof_written)
+        self.flowing = not (
+            self.line
+            or self.eof
+            or self.reset_due
+            or receiver.buffered
+            or receiver.closing
+            or not receiver.reading
+            or self.policy is not identity
+        )
+        self.got = (receiver.name, receiver.word)
+        # Where nobody has been asked for a round yet, every write is one too many: it asks for it.
+        self.limit = sender.high if sender.connection.awake else -1
 
     # ---- ends of it
 
@@ -62,9 +89,9 @@ class Way:
         """Lose what is on its way, with or without what has arrived at the other side."""
         self.dropped += self.size
         self.size = 0
+        self.losses += 1
         if self.line is None:
             self.queue.clear()
-            self.at = 0
         else:
             self.dropped += self.line.discard(arrived=arrived)
 
@@ -81,6 +108,7 @@ class Way:
         """The receiver is gone: what is on its way is lost, and what comes later is answered by a reset."""
         if self.size or (self.line is not None and self.line.held):
             self.swallow()
+            self.sender.connection.soon(self.sender.taken)
 
     def swallow(self) -> None:
         """The sender's system takes the bytes, and nobody gets them: only the next ones are answered by a reset."""
@@ -101,16 +129,12 @@ class Way:
         if queue:
             if receiver.lost:
                 self.nobody()
+                sender.taken()
+            elif self.flowing:
+                self.carry()
             elif receiver.reading and not receiver.closing:
-                if self.policy is identity and not receiver.buffered and not self.at:
-                    self._carry_whole()
-                else:
-                    self._carry_cut()
-            if self.delivered + self.dropped != before:
-                if sender.paused and self.size <= sender.low:
-                    sender.below_low()
-                if not self.size:
-                    sender.drained()
+                self.read(receiver.takes, lambda: self.size)
+                sender.taken()
         elif not self.eof:
             return False
         if self.eof and not queue and not self.eof_told and not receiver.closing and receiver.reading:
@@ -125,7 +149,7 @@ class Way:
         if receiver.lost:
             self.reset_due = False
             return False
-        if not receiver.reading and not receiver.outward.size:
+        if not (receiver.reading or receiver.closing or receiver.outward.size):
             return False
         self.reset_due = False
         receiver.reset(Loss.RESET)
@@ -142,77 +166,73 @@ class Way:
         else:
             self.swallow()
 
-    def _carry_whole(self) -> None:
-        """Each write as one piece: the way of most tests, so it is short."""
-        receiver, queue, raw, name = self.receiver, self.queue, self.log.raw, self.receiver.name
-        count, most, word = len(queue), receiver.speaker.max_read, receiver.word
+    def carry(self) -> None:
+        """Each write as one piece, when this way is `flowing`."""
+        receiver, raw, got = self.receiver, self.raw, self.got
+        pieces = self.queue[:]
+        self.queue.clear()
+        self.log.trim()
+        count, losses = 0, self.losses
         try:
-            while count and queue and receiver.reading and not receiver.closing:
-                count -= 1
-                piece = queue.popleft()
+            for piece in pieces:
                 size = len(piece)
                 if size > KEPT_BYTES:
-                    if size > most:
-                        queue.appendleft(piece)
-                        self._carry_cut()
-                        return
-                    self.log.data(name, word, piece)
+                    if size > receiver.speaker.max_read:
+                        break
+                    raw.append((*got, kept(piece)))
                 else:
-                    raw.append((name, word, piece))
+                    raw.append(got)
+                    raw.append(piece)
+                count += 1
                 self.size -= size
                 self.delivered += size
-                getattr(receiver.target, word)(piece)
-        except Exception as error:
-            receiver.failed(error, word)
-
-    def _carry_cut(self) -> None:
-        """Pieces as the policy wants them."""
-        receiver, queue = self.receiver, self.queue
-        left, most = self.size, receiver.speaker.max_read
-        try:
-            while left > 0 and queue and receiver.reading and not receiver.closing:
-                wanted = self.policy(len(queue[0]) - self.at, left, self.delivered)
-                left -= self.give(max(1, min(wanted, left, most)))
+                getattr(receiver.target, receiver.word)(piece)
+                if not self.flowing:
+                    break
         except Exception as error:
             receiver.failed(error, receiver.word)
+        if count < len(pieces) and losses == self.losses:
+            self.queue[:0] = pieces[count:]
+            if self.flowing:  # then it was too long a piece
+                self.read(receiver.takes, lambda: self.size)
+        if self.sender.attentive:
+            self.sender.taken()
 
-    def give(self, size: int) -> int:
+    def read(self, may: Callable[[], bool], most: Callable[[], int]) -> None:
+        """Pieces as the policy wants them, of what is in the queue now, while `may()`, each of at most `most()`."""
+        receiver = self.receiver
+        pieces = self.queue[:]
+        self.queue.clear()
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        ends = [*accumulate(map(len, pieces))]
+        at, index, losses = 0, 0, self.losses
+        try:
+            while at < len(data) and may() and losses == self.losses:
+                left = len(data) - at
+                wanted = self.policy(ends[index] - at, left, self.delivered)
+                at += self._give(data, at, max(1, min(wanted, left, receiver.speaker.max_read, most())))
+                while index < len(ends) and ends[index] <= at:
+                    index += 1
+        except Exception as error:
+            receiver.failed(error, receiver.word)
+        if at < len(data) and losses == self.losses:
+            self.queue[:0] = [data[at : ends[index]], *pieces[index + 1 :]]
+
+    def _give(self, data: bytes, at: int, size: int) -> int:
         """One piece of at most `size` bytes; returns how long it was."""
         receiver = self.receiver
-        piece = self.peek(size)
+        piece = data[at : at + size]
         if receiver.buffered:
             size = receiver.speaker.fill(piece)
             piece = piece[:size]
         self.log.data(receiver.name, receiver.word, piece)
-        self.skip(size)
+        if self.line is None:
+            self.size -= size
+        else:
+            self.line.arrived -= size
         self.delivered += size
         if receiver.buffered:
             receiver.speaker.filled(size)
         else:
             getattr(receiver.target, receiver.word)(piece)
         return size
-
-    def peek(self, size: int) -> bytes:
-        """The first `size` bytes, or all."""
-        first = self.queue[0]
-        end = self.at + size
-        if end <= len(first):
-            return first if size == len(first) else first[self.at : end]
-        parts, found = [], -self.at
-        for part in self.queue:
-            parts.append(part)
-            found += len(part)
-            if found >= size:
-                break
-        return b"".join(parts)[self.at : end]
-
-    def skip(self, size: int) -> None:
-        """Take the first `size` bytes away."""
-        if self.line is None:
-            self.size -= size
-        else:
-            self.line.arrived -= size
-        self.at += size
-        queue = self.queue
-        while queue and self.at >= len(queue[0]):
-            self.at -= len(queue.popleft())
