@@ -10,6 +10,8 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from wavetank.servers.core import StartReport as StartReport
+    from wavetank.servers.forwarding import ForwardingPort as ForwardingPort
+    from wavetank.servers.forwarding import ForwardingProcess as ForwardingProcess
     from wavetank.servers.output import Log as Log
     from wavetank.servers.places import Leftover as Leftover
     from wavetank.servers.places import sweep as sweep
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 # Each public name and the module it comes from.
 _HOME = {
+    "ForwardingPort": "forwarding",
+    "ForwardingProcess": "forwarding",
     "Leftover": "places",
     "Log": "output",
     "ServerProcess": "process",

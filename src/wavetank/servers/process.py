@@ -304,13 +304,15 @@ class ServerProcess:
         self.last_stop = None
         LIVE.append(self)
 
-    def _stopped(self, *, for_good: bool = True) -> Script[StopReport | None]:
+    def _stopped(
+        self, *, for_good: bool = True, how: Callable[[Core], Script[StopReport]] = stopping.stop
+    ) -> Script[StopReport | None]:
         self._refuse_elsewhere()
         if self._core.launched is None:
             return None
         death = self._core.died()
         try:
-            stop = stopping.stop(self._core) if self._sharing is None else self._sharing.release(self._core)
+            stop = how(self._core) if self._sharing is None else self._sharing.release(self._core)
             report = yield from stop
         finally:
             if self in LIVE:

@@ -69,13 +69,22 @@ class StopReport:
 
 def stop(core: Core) -> Script[StopReport]:
     """Stop the server and everything it has started. Raises nothing for what the server does: see `complain`."""
+    return (yield from _end(core, politely=True))
+
+
+def kill(core: Core) -> Script[StopReport]:
+    """The same at once, by SIGKILL."""
+    return (yield from _end(core, politely=False))
+
+
+def _end(core: Core, *, politely: bool) -> Script[StopReport]:
     assert core.launched is not None
     begun = time.monotonic()
     report = StopReport(core.spec.name, core.pid, died=not core.running)
     snapshot = [found for pid in core.members() if (found := processes.identity(pid)) is not None]
     report.more_descriptors = _more_descriptors(core)
     try:
-        if not report.died:
+        if politely and not report.died:
             yield from _politely(core, report)
             if core.running:
                 yield from _firmly(core, report)
