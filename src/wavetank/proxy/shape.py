@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 QUANTUM_NS: Final = 2_000_000
 #: So late may a timer be (a busy machine, the interpreter's switch interval of 5 ms) without loss of speed.
 CREDIT_NS: Final = 20_000_000
+#: A line is idle when nothing has come for so long; a busy loop needs some of it to read on.
+_IDLE_NS: Final = 5_000_000
 #: Between two pieces of a cut stream: time for a reader to take the first one alone. A bare reader needs about 50 us.
 PIECE_GAP_NS: Final = 200_000
 #: What TCP carries in one segment on Ethernet: 1500 less the headers of IP and TCP with timestamps (RFC 9293, 3.7.1).
@@ -36,17 +38,18 @@ MOST_LOSSES: Final = 7
 class Bucket:
     """A speed in bytes per second, which may be shared by several directions. `waiting` counts who waits for it."""
 
-    __slots__ = ("_ns_per_byte", "_quantum", "next_ns", "waiting")
+    __slots__ = ("_last_ns", "_ns_per_byte", "_quantum", "next_ns", "waiting")
 
     def __init__(self, bytes_per_s: int) -> None:
         self._ns_per_byte = 1e9 / bytes_per_s
         self._quantum = max(1, bytes_per_s * QUANTUM_NS // 10**9)
+        self._last_ns = 0
         self.next_ns = 0
         self.waiting = 0
 
     def begin(self, now: int) -> None:
-        """Something comes to an idle line: the time it was idle does not count, unless others are at it."""
-        if not self.waiting:
+        """Something comes: the time that the line was idle does not count. Between two reads it is not idle."""
+        if not self.waiting and now - self._last_ns > _IDLE_NS:
             self.next_ns = max(self.next_ns, now)
 
     def budget(self, now: int) -> int:
@@ -57,6 +60,7 @@ class Bucket:
 
     def take(self, size: int, now: int) -> None:
         """`size` bytes went."""
+        self._last_ns = now
         self.next_ns = int(max(self.next_ns, now - CREDIT_NS) + size * self._ns_per_byte)
 
 
