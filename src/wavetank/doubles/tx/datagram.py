@@ -16,8 +16,9 @@ from twisted.internet.interfaces import IUDPTransport
 from twisted.internet.protocol import DatagramProtocol
 from zope.interface import implementer
 
-from wavetank.doubles.tx.string import must_be_bytes, violation
+from wavetank.doubles.tx.string import must_be_bytes
 from wavetank.doubles.wire.log import Log
+from wavetank.doubles.wire.violation import violation
 
 #: The longest UDP payload over IPv4: 65535 less 20 bytes of IP and 8 of UDP (RFC 768, RFC 791).
 MAX_DATAGRAM = 65507

@@ -18,8 +18,9 @@ from twisted.python import log as twisted_log
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from wavetank.doubles.tx.string import must_be_bytes, violation
+from wavetank.doubles.tx.string import must_be_bytes
 from wavetank.doubles.wire.log import Log
+from wavetank.doubles.wire.violation import violation
 from wavetank.errors import UsageError
 
 #: What spawnProcess uses unless told otherwise (twisted/internet/interfaces.py, IReactorProcess.spawnProcess).

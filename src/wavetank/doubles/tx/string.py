@@ -17,9 +17,8 @@ from twisted.internet.interfaces import IConsumer, IPushProducer, ITransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from wavetank.contract.rules import RULES
 from wavetank.doubles.wire.log import Log
-from wavetank.errors import ContractViolation
+from wavetank.doubles.wire.violation import violation
 
 HOST: Final = IPv4Address("TCP", "10.0.0.1", 12345)
 PEER: Final = IPv4Address("TCP", "192.168.1.1", 54321)
@@ -285,9 +284,3 @@ class StringTransportWithDisconnection(StringTransport):
 
     def _tell(self, reason: Failure) -> None:
         self._reason = reason
-
-
-def violation(rule: str, log: Log) -> ContractViolation:
-    """The error for a broken rule of `wavetank.contract`, with the log up to the call that broke it."""
-    found = RULES[rule]
-    return ContractViolation(rule, found.source, tuple(log), what=f"{found.says}: the {found.breaker} broke that")
