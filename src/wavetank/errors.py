@@ -207,6 +207,31 @@ class ServerStopError(ServerError):
     """A server did not stop as it should: it had to be killed, left processes, or ended with an unexpected status."""
 
 
+class CheckFailed(WavetankError, AssertionError):
+    """A protocol does not do what `wavetank.check` asks of every protocol.
+
+    Arguments: `kind` (as in `--json`), `what` does not hold, `where` (the pieces and the end that show it), `why`;
+    `report`, lines that show it, both outputs side by side among them; `test`, a regression test, ready to run.
+    """
+
+    exit_status = EXIT_FAILURE
+    _fields: ClassVar[tuple[str, ...]] = ("kind", "what", "where", "why", "report", "test")
+
+    def __init__(
+        self, kind: str, what: str = "", *, where: str = "", why: str = "", report: str = "", test: str = ""
+    ) -> None:
+        super().__init__(what, where=where, why=why)
+        self.kind = kind
+        self.report = report
+        self.test = test
+
+    def lines(self) -> list[str]:
+        """The parts, the report, and the test."""
+        report = ["", *self.report.splitlines()] if self.report else []
+        test = ["", "A regression test:", "", *self.test.splitlines()] if self.test else []
+        return [*super().lines(), *report, *test]
+
+
 class NotSimulated(WavetankError):
     """A simulated program made a call that Wavetank does not simulate; it was refused at the call.
 

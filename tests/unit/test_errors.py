@@ -9,6 +9,7 @@ import pytest
 
 from wavetank import errors
 from wavetank.errors import (
+    CheckFailed,
     ContractViolation,
     EnvironmentProblem,
     FailureFileError,
@@ -81,6 +82,11 @@ EXAMPLES: list[tuple[WavetankError, int, str]] = [
         "  why: asyncio/protocols.py\n"
         "  calls, the last is the one:\n"
         "    data_received(3 bytes)",
+    ),
+    (
+        CheckFailed("cut", "it differs", where="2 pieces", why="the output", report="a | b", test="def test(): ..."),
+        1,
+        "it differs\n  where: 2 pieces\n  why: the output\n\na | b\n\nA regression test:\n\ndef test(): ...",
     ),
     (
         NotSimulated("fcntl.ioctl(SIOCGIFADDR)", "there are no network cards"),

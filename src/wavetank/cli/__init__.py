@@ -25,6 +25,7 @@ VERBS: Final = {
     "replay": "Run a failure again, exactly, from its failure file.",
     "proxy": "A proxy in front of a real server: a bad line, as faults say.",
     "serve": "A third-party server, ready when it says so, until Ctrl-C.",
+    "check": "One protocol, one conversation: every cut, end and pause.",
     "doctor": "Say what works on this machine.",
 }
 #: What a shell gives for a command that Ctrl-C has ended (128 + SIGINT).

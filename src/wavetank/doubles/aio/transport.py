@@ -237,6 +237,13 @@ class Transport(asyncio.Transport):
         """Close at once: what is buffered or on its way is lost; `connection_lost(None)` follows in a later round."""
         self._end.abort()
 
+    def _force_close(self, exc: BaseException | None) -> None:
+        """Abort with this reason: what asyncio's TLS calls of the transport below it (asyncio/sslproto.py)."""
+        if exc is None:
+            self._end.abort()
+        else:
+            self._end.fail(exc)
+
     def get_write_buffer_size(self) -> int:
         """Bytes written and not yet taken by the other side."""
         return self._end.outward.size

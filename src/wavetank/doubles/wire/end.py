@@ -238,6 +238,13 @@ class End:
         self.note("abort")
         self._break(Loss.ABORTED, reset=self.connection.abort_resets)
 
+    def fail(self, error: BaseException) -> None:
+        """End as by `abort`, and `error` is the reason: what TLS asks of the transport below it."""
+        if self.outward.broken or self.lost:
+            return
+        self.note("abort", error)
+        self._break(Loss.FAILED, error, reset=False)
+
     def _break(self, loss: Loss, error: BaseException | None = None, *, reset: bool) -> None:
         self.closing = True
         self.held_open = False
