@@ -30,7 +30,7 @@ FAILURE  AssertionError: 3 is not 4
   seed     17, the lowest of 3 that fail so
   faults   0.00 s: latency 5 ms, jitter 20 ms
            0.00 s: loss of 2 %
-  choices  packet 3 of app -> db:7000 #1 arrives 0.004 ms late
+  choices  byte 3 of app -> db:7000 #1 arrives 0.004 ms late
            packet 9 of app -> db:7000 #1 is lost
 
   Traceback (most recent call last):

@@ -120,6 +120,7 @@ def test_choices_in_words() -> None:
         in_words("cut a -> b:80 #1 / 3", 1),
         in_words("cut a -> b:80 #1 / 3", 17),
         in_words("jitter a -> b:80 #1 / 4", 2500),
+        in_words("control-jitter a -> b:80 #1 / 4", 2500),
         in_words("loss a -> b:80 #1 / 5", 1),
         in_words("scheduling * / 6", 1),
         in_words("style a -> b:80 #1 / 1", 1),
@@ -131,7 +132,8 @@ def test_choices_in_words() -> None:
     ] == [
         "what is sent from byte 3 of a -> b:80 #1 on arrives cut after 1 byte",
         "what is sent from byte 3 of a -> b:80 #1 on arrives cut after 17 bytes",
-        "packet 4 of a -> b:80 #1 arrives 2.5 ms late",
+        "byte 4 of a -> b:80 #1 arrives 2.5 ms late",
+        "packet 4 without data of a -> b:80 #1 arrives 2.5 ms late",
         "packet 5 of a -> b:80 #1 is lost",
         "turn 6 on *: number 2 in line goes first",
         "a -> b:80 #1: all pieces are cut",

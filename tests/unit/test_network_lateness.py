@@ -13,8 +13,10 @@ MS = 1_000_000
 
 
 def late_by(style: Style, arrival: int, most: int, deadlines: Sequence[int], count: int = 500) -> set[int]:
-    lateness = Lateness(Choices(1).stream("jitter", "a -> b"), style, lambda: deadlines)
-    return {lateness.steps(arrival, most, True) * JITTER_STEP_NS for _ in range(count)}
+    choices = Choices(1)
+    lateness = Lateness(choices.stream("jitter", "a"), choices.stream("control-jitter", "a"), style, lambda: deadlines)
+    of_data = {lateness.of_data(arrival, most, at) for at in range(count)}
+    return {steps * JITTER_STEP_NS for steps in of_data | {lateness.of_control(arrival, most, True)}}
 
 
 @pytest.mark.parametrize("style", STYLES, ids=lambda style: style.words)
@@ -40,5 +42,6 @@ def test_what_is_sent_in_one_interval_arrives_at_its_end() -> None:
 
 def test_what_the_receiver_does_not_notice_does_not_aim() -> None:
     style = next(style for style in STYLES if style.kind == AIMED)
-    lateness = Lateness(Choices(1).stream("jitter", "a -> b"), style, lambda: [20 * MS])
-    assert {lateness.steps(10 * MS, 50_000, False) for _ in range(100)} == {0}
+    draws = Choices(1).stream("jitter", "a -> b")
+    lateness = Lateness(draws, draws, style, lambda: [20 * MS])
+    assert {lateness.of_control(10 * MS, 50_000, False) for _ in range(100)} == {0}

@@ -35,6 +35,7 @@ DELAY_LIMIT_S: Final = 1.0
 # Bounds of the mild faults, weakest and strongest.
 DELAY_S: Final = (0.000_1, 0.050)
 JITTER_S: Final = (0.000_1, 0.100)
+LONG_JITTER_S: Final = (0.020, 0.400)  # reaches the deadlines that programs set themselves, see network.lateness
 BYTES_PER_S: Final = (64 * _KIB, 16 * _KIB * _KIB)
 OUT_OF_TURN: Final = (0.01, 0.5)
 SEGMENT_BYTES: Final = (1, 1460)  # 1460: the MSS of Ethernet, RFC 9293 section 3.7.1
@@ -47,7 +48,8 @@ EMPTY_IN: Final = 16
 def _timing(draws: Draws, hosts: Sequence[str]) -> list[AnyFault]:
     faults: list[AnyFault] = []
     if draws.yes("latency", 0.75):
-        jitter_s = draws.between("jitter", JITTER_S) if draws.yes("jitter?", 0.75) else 0.0
+        bounds = LONG_JITTER_S if draws.yes("long jitter", 0.5) else JITTER_S
+        jitter_s = draws.between("jitter", bounds) if draws.yes("jitter?", 0.75) else 0.0
         faults.append(Latency(delay_s=draws.between("delay", DELAY_S), jitter_s=jitter_s))
     if draws.yes("bandwidth", 0.25):
         faults.append(Bandwidth(bytes_per_s=int(draws.between("bandwidth is", BYTES_PER_S))))

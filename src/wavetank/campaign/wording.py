@@ -31,8 +31,13 @@ def in_words(key: str, value: int, explanation: tuple[int, int] = _NOTHING) -> s
             return f"{which} arrives cut after {_bytes(inside)}"
         case "cut":
             return f"what is sent from byte {ordinal} of {place} on arrives cut after {_bytes(value)}"
-        case "jitter":
-            return f"{which} arrives {value * JITTER_STEP_NS / 1e6:g} ms late"
+        case "jitter" | "control-jitter":
+            late = f"{value * JITTER_STEP_NS / 1e6:g} ms late"
+            if concern == "jitter":
+                which = f"the {ordinal_of(write)} write of {place}" if write else f"byte {ordinal} of {place}"
+            else:
+                which = f"packet {ordinal} without data of {place}"
+            return f"{which} arrives {late}"
         case "loss":
             return f"{which} is lost"
         case "scheduling":

@@ -30,51 +30,83 @@ class Style(NamedTuple):
     words: str
 
 
-#: What the choice "lateness" means. The first one is calm: what a flow has when nothing else is drawn.
+#: What the choice "lateness" means, what is drawn more often twice. The first one is calm: what a flow has when nothing
+#: else is drawn.
 STYLES: Final = (
     Style(1 << 15, ANY, "half of the packets are late"),
     Style(1 << 13, ANY, "one packet of eight is late"),
     Style(1 << 15, AIMED, "half of the packets arrive next to a deadline of their receiver"),
     Style(1 << 13, AIMED, "one packet of eight arrives next to a deadline of its receiver"),
+    Style(1 << 15, AIMED, "half of the packets arrive next to a deadline of their receiver"),
     Style(1 << 16, BURSTS, "packets arrive in bursts"),
 )
 #: How often a flow has another style than the first.
-STYLE_RATE: Final = 5 << 13
-#: Where arrivals aim, in ns from the deadline: well before; within the few system calls (1 us each) of one turn of a
-#: loop; in the millisecond to which selectors round timeouts up (CPython Lib/selectors.py), when timer and data are
-#: found in one turn; after.
-OFFSETS_NS: Final = (
-    -200_000, -30_000, -10_000, -6_000, -5_000, -4_000, -3_000, -2_000, -1_000, 0,
-    1_000, 2_000, 5_000, 20_000, 100_000, 300_000, 500_000, 900_000, 999_000, 1_100_000, 2_000_000,
-)  # fmt: skip
+STYLE_RATE: Final = 6 << 13
+#: A lateness at random is, as likely, at most all, a half, a quarter ... of what is allowed. If all were long, the
+#: first few packets would use up the delay that a plan allows (`link.Allowance`).
+MAGNITUDES: Final = 12
+#: Where arrivals aim, in ns from the deadline. Most within the few system calls (1 us each) that one turn of a loop
+#: takes: there data is found in one turn and the timer in the next. Some in the millisecond to which selectors round
+#: timeouts up (CPython Lib/selectors.py), when both are found in one turn. The others well before, and after.
+OFFSETS_NS: Final[tuple[int, ...]] = (
+    *range(-8_000, 2_000, 1_000),
+    *range(-5_000, 1_000, 1_000),
+    *range(-3_000, 0, 1_000),
+    *(20_000, 100_000, 300_000, 600_000, 900_000, 999_000),
+    *(-200_000, -30_000, -15_000, 1_100_000, 2_000_000, 5_000_000),
+)
 
 
 class Lateness:
-    """The lateness of the packets of one flow. `deadlines` tells the receiver's own, as virtual time in ns."""
+    """The lateness of the packets of one flow.
 
-    __slots__ = ("_arrival", "_steps", "deadlines", "draws", "style")
+    `draws` decide for packets with data, `control` for others: how many of these there are depends on how the data is
+    cut. `deadlines` tells the receiver's own, as virtual time in ns.
+    """
 
-    def __init__(self, draws: AimedDraws, style: Style, deadlines: Callable[[], Sequence[int]]) -> None:
+    __slots__ = ("_arrival", "_steps", "control", "deadlines", "draws", "style")
+
+    def __init__(
+        self, draws: AimedDraws, control: AimedDraws, style: Style, deadlines: Callable[[], Sequence[int]]
+    ) -> None:
         self.draws = draws
+        self.control = control
         self.style = style
         self.deadlines = deadlines
-        self._arrival = self._steps = 0
+        self._arrival = 0
+        self._steps = 0
 
-    def steps(self, arrival: int, most: int, aims: bool) -> int:
-        """How many steps of `JITTER_STEP_NS` a packet is late that would arrive at `arrival`; at most `most`.
+    def of_data(self, arrival: int, most: int, at: int) -> int:
+        """How many steps of `JITTER_STEP_NS` a packet with data is late, at most `most`.
 
-        `aims`: whether the packet may aim, because the receiver's program will notice it.
+        `arrival`: when it would arrive. `at`: where in the stream its data begins; less than 0: that must not matter.
         """
-        style = self.style
-        if style.kind == ANY:
-            return self.draws.draw(style.rate, most + 1)
         self._arrival, self._steps = arrival, most
-        return self.draws.aim(style.rate if aims else 0, most + 1, self._burst if style.kind == BURSTS else self._aimed)
+        style = self.style
+        return self.draws.aim(style.rate, most + 1, self._place(style.kind), at)
+
+    def of_control(self, arrival: int, most: int, first: bool) -> int:
+        """The same for a packet without data: part of a handshake, an acknowledgement, an end.
+
+        Only the first one of a flow aims: programs notice that a connection is there, not that data has arrived.
+        """
+        self._arrival, self._steps = arrival, most
+        style = self.style
+        rate = style.rate if style.kind == ANY or first else 0
+        return self.control.aim(rate, most + 1, self._place(style.kind))
+
+    def _place(self, kind: int) -> Callable[[int], int]:
+        return self._any if kind == ANY else self._burst if kind == BURSTS else self._aimed
+
+    def _any(self, bits: int) -> int:
+        """Any lateness, short ones more often: each of a dozen magnitudes is as likely."""
+        return 1 + (bits >> 4) % max(1, self._steps >> (bits & 15) % MAGNITUDES)
 
     def _burst(self, bits: int) -> int:
         """Up to the next multiple of the most that a packet can be late."""
         interval = self._steps * JITTER_STEP_NS
-        return (-self._arrival % interval) // JITTER_STEP_NS
+        missing: int = -self._arrival % interval
+        return missing // JITTER_STEP_NS
 
     def _aimed(self, bits: int) -> int:
         """To an instant next to a deadline that can be reached; on time when there is none."""

@@ -246,7 +246,12 @@ class Path:
             self.cutter = Cutter(self.streams("cut", self.key), segmentation.STYLES[drawn], self.borders)
         if self.jitter_steps and self.late is None:
             drawn = self.streams("lateness", self.key).draw(lateness.STYLE_RATE, len(lateness.STYLES))
-            self.late = Lateness(self.streams("jitter", self.key), lateness.STYLES[drawn], self._deadlines)
+            self.late = Lateness(
+                self.streams("jitter", self.key),
+                self.streams("control-jitter", self.key),
+                lateness.STYLES[drawn],
+                self._deadlines,
+            )
 
     def _deadlines(self) -> Sequence[int]:
         return self.deadlines(self.receiver.host)
@@ -336,14 +341,19 @@ class Path:
         late = self.delay_ns
         if self.jitter_steps and self.late is not None:
             arrival = max(when + late, earliest)
-            steps = self.late.steps(arrival, self.jitter_steps, size > 0 or not self.last_arrival)
-            if steps:
-                late += steps * JITTER_STEP_NS
-                self.late.draws.explain(self._carries(packet), 0)
+            late += self._lateness(self.late, packet, size, arrival) * JITTER_STEP_NS
         if when + late > earliest:  # what travels together is late together, and costs the allowance once
             earliest += self.allowance.take(now, when + late - earliest)
         self.last_arrival = earliest
         self.clock.at(earliest, self.deliver, packet)
+
+    def _lateness(self, late: Lateness, packet: Any, size: int, arrival: int) -> int:
+        if not size or self.shape is None:
+            return late.of_control(arrival, self.jitter_steps, not self.last_arrival)
+        steps = late.of_data(arrival, self.jitter_steps, -1 if self.opaque else self.shape.content(packet)[0])
+        if steps:
+            late.draws.explain(self._carries(packet), 0)
+        return steps
 
     def _weight(self, size: int) -> int:
         """What a size counts for in time: of an opaque flow, whose sizes vary by a few bytes, the rounded one."""
