@@ -54,7 +54,7 @@ def said(result: RunResult) -> str:
 
 def test_a_job_comes_back_as_a_result(opened: Open) -> None:
     result = opened("echo").run(job(5, cwd="/usr"))
-    assert said(result) == "5 /usr hé 3"  # TEST_WORD, and the run's own HOME and TMPDIR
+    assert said(result) == "5 /usr hé 4"  # TEST_WORD, and the run's own HOME, TMPDIR and TZ
 
 
 def test_the_image_loads_no_network_module_by_itself(opened: Open) -> None:
