@@ -72,8 +72,8 @@ class Bandwidth(Fault, frozen=True, tag="bandwidth"):
 class Segments(Fault, frozen=True, tag="segments"):
     """Bytes arrive cut into pieces, each piece's size drawn; late readers see joined pieces.
 
-    `max_bytes`: the most that is cut off at random. Some flows are cut one byte at a time, and in some the cuts aim next
-    to ends of lines and borders of writes, wherever these are.
+    `max_bytes`: the most that is cut off at random. Some flows are cut one byte at a time, and in some the cuts aim
+    next to ends of lines and borders of writes, wherever these are.
 
     Source: RFC 9293 section 3.8: TCP keeps no borders of writes, a segment may be of any size down to one byte.
     """
