@@ -6,6 +6,7 @@ import anything of Wavetank before a fixture is used: hooks look into `sys.modul
 - A server that dies during a test fails that test, with its exit status and last lines.
 - The part of a server's output that belongs to a failed test is attached to its report; that of a passed test is not
   shown.
+- The events of the proxies of a failed test are attached to its report.
 - Under pytest-xdist, the ready-made servers are shared by the workers of a session.
 """
 
@@ -18,10 +19,14 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 if TYPE_CHECKING:
+    from wavetank.proxy import FaultProxy
     from wavetank.servers import ServerProcess
     from wavetank.servers.output import Mark
 
 _MARKS: Final = pytest.StashKey["dict[int, Mark]"]()
+_PROXIES: Final = pytest.StashKey["list[FaultProxy]"]()
+#: So many of the last events of a proxy are shown.
+_EVENTS: Final = 50
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -75,6 +80,34 @@ class ServerFactory:
 def server_process() -> Iterator[ServerFactory]:
     """A callable that starts any server: `server_process(["redis-server", "--port", "{port}"], ready="redis")`."""
     factory = ServerFactory()
+    yield factory
+    factory.close()
+
+
+class ProxyFactory:
+    """Starts proxies for one test: `fault_proxy(upstream, **options)`, as `FaultProxy`; ended with the test."""
+
+    def __init__(self, proxies: list[FaultProxy]) -> None:
+        self._proxies = proxies
+
+    def __call__(self, upstream: object, **options: Any) -> FaultProxy:
+        """A running proxy; its loop is in a thread, so it serves blocking tests and those of any framework."""
+        from wavetank.proxy import FaultProxy
+
+        proxy = FaultProxy(upstream, **options).start()
+        self._proxies.append(proxy)
+        return proxy
+
+    def close(self) -> None:
+        """Stop them, the last one first."""
+        for proxy in self._proxies[::-1]:
+            proxy.stop()
+
+
+@pytest.fixture
+def fault_proxy(request: pytest.FixtureRequest) -> Iterator[ProxyFactory]:
+    """A callable that puts a bad line before a server: `fault_proxy(redis_server)` or `fault_proxy("db:5432")`."""
+    factory = ProxyFactory(request.node.stash.setdefault(_PROXIES, []))
     yield factory
     factory.close()
 
@@ -155,6 +188,9 @@ def pytest_runtest_makereport(
     if report.failed:
         for server in _servers():
             _attach(report, server, item.stash.get(_MARKS, {}).get(id(server)))
+        for proxy in item.stash.get(_PROXIES, []):
+            title = f"proxy before {proxy.upstream}, the last events of {len(proxy.events)}"
+            report.sections.append((title, "\n".join(map(str, proxy.events[-_EVENTS:]))))
     return report
 
 

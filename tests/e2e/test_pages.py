@@ -18,7 +18,7 @@ import pytest
 TOP = Path(__file__).parents[2]
 COMMAND = Path(sys.executable).with_name("wavetank")
 PAGES = [
-    page
+    pytest.param(page, marks=[pytest.mark.debian("redis-server")] if "redis" in page.read_text() else [], id=page.stem)
     for page in sorted([*(TOP / "docs").glob("*.md"), *(TOP / "docs").glob("tutorials/*.md")])
     if "\n```console\n$ " in page.read_text() and page.name != "command-line.md"
 ]
@@ -71,7 +71,7 @@ def typed(command: str, here: Path) -> str:
     return command.replace(found[0], str(newest.relative_to(here)))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES)
 def test_the_commands_of_a_page_show_what_it_shows(page: Path, tmp_path: Path) -> None:
     text = page.read_text()
     here = tmp_path

@@ -148,3 +148,28 @@ def test_a_server_that_is_not_installed(
     result = pytester.runpytest_subprocess(*missing, "-rs")
     result.assert_outcomes(**{outcome: 1})
     result.stdout.fnmatch_lines(["*program 'redis-server' not found*"])
+
+
+def test_a_bad_line_for_one_test(pytester: pytest.Pytester, server_program: str) -> None:
+    pytester.makepyfile(
+        f"""
+        import socket
+        from wavetank.faults import Refuse, Reset
+        ports = []
+        def test_it_passes(server_process, fault_proxy):
+            proxy = fault_proxy(server_process({server_program}, name="mine"))
+            socket.create_connection((proxy.host, proxy.port)).close()
+            ports.append(proxy.port)
+        def test_it_is_gone():
+            assert socket.socket().connect_ex(("127.0.0.1", ports[0])) == 111
+        def test_it_fails(server_process, fault_proxy):
+            with fault_proxy(server_process({server_program}, name="mine"), seed=3) as proxy:
+                proxy.inject(Refuse())
+                socket.create_connection((proxy.host, proxy.port))
+        """
+    )
+    result = pytester.runpytest_subprocess("-p", "no:randomly", "-rA")
+    result.assert_outcomes(passed=2, failed=1)
+    result.stdout.fnmatch_lines(
+        ["*ConnectionRefusedError*", "*- proxy before 127.0.0.1:* -*", "*listen*", "*fault*connections are refused*"]
+    )

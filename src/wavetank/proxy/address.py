@@ -68,7 +68,8 @@ def parse(value: object, what: str) -> Address:
     """The address in `value`; `what` names the option in errors.
 
     `value`: text (`127.0.0.1:6379`, `[::1]:80`, `6379`, `udp:127.0.0.1:53`, `unix:/run/x.sock`, `/run/x.sock`), a port,
-    a pair (host, port), a path, or anything with a `port` (and perhaps a `host`), such as a server of this package.
+    a pair (host, port), a path, or anything with a `port` (and perhaps a `host`), such as a server of this package;
+    a server that has none, but a UNIX `socket`.
     Raises `UsageError` when it is none of these.
     """
     if isinstance(value, Address):
@@ -85,7 +86,13 @@ def parse(value: object, what: str) -> Address:
         return _parse_text(value.strip(), what)
     if isinstance(value, os.PathLike):
         return _unix("unix", os.fsdecode(value), what)
-    port = getattr(value, "port", None)
+    try:
+        port = getattr(value, "port", None)
+    except UsageError:
+        path = getattr(value, "socket", None)
+        if not isinstance(path, str):
+            raise
+        return _unix("unix", path, what)
     if isinstance(port, int) and not isinstance(port, bool):
         host = getattr(value, "host", None)
         return Address("tcp", host if isinstance(host, str) and host else LOOPBACK, _port(port, what))

@@ -115,7 +115,7 @@ class Core:
             self._watch = select.epoll()
             self.loop.add_reader(self._watch.fileno(), self._on_watch)
             self._accept_more(True)
-        self.log.add("listen", size=BACKLOG, text=str(self.listen))
+        self.log.add("listen", text=str(self.listen))
 
     async def stop(self) -> None:
         """Close everything: connections get an orderly end."""

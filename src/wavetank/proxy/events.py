@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import IO, Final, NamedTuple, TypeAlias, overload
 
 from wavetank.errors import EnvironmentProblem, UsageError, did_you_mean
+from wavetank.proxy.address import BACKLOG
 from wavetank.proxy.timers import now_ns
 from wavetank.trace.schema import Kind, file_header, pack
 
@@ -33,7 +34,7 @@ NOWHERE, UP, DOWN = 0, 1, 2
 
 #: Kinds of events, with the record each becomes in a trace, and its value (None: the size).
 RECORDS: Final[dict[str, tuple[Kind, int | None]]] = {
-    "listen": (Kind.LISTEN, None),
+    "listen": (Kind.LISTEN, BACKLOG),
     "accept": (Kind.ACCEPT, 0),
     "connect": (Kind.CONNECTED, 0),
     "refused": (Kind.CONNECTED, -errno.ECONNREFUSED),

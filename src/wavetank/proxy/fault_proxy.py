@@ -154,7 +154,7 @@ class FaultProxy:
         thread.join()
 
     def __enter__(self) -> FaultProxy:
-        return self.start()
+        return self if self._thread is not None else self.start()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
