@@ -128,6 +128,8 @@ class Line:
             log=_CountingLog(self._on_write),
         )
         self.peer_end, self.end = self.connection.ends
+        self.end.outward.watched = True
+        self.end.changed()
         if deaf_after == 0:
             self._stop_hearing()
         self._target = self.end.target
@@ -261,6 +263,8 @@ class Line:
         self.peer_end.reading = False
         if self._hears_again:
             self.end.low, self.end.high = _ANY_BYTE
+        self.peer_end.changed()
+        self.end.changed()
 
 
 def peer_speaker(loop: asyncio.AbstractEventLoop | None) -> tuple[Speaker, _Peer]:

@@ -27,7 +27,7 @@ class Way:
 
     __slots__ = ("broken", "delivered", "dropped", "eof", "eof_told", "flowing", "got", "inbox", "limit", "line",
                  "log", "losses", "open", "policy", "queue", "raw", "receiver", "refusing", "reset_due", "sender",
-                 "shut", "size", "wrote")  # fmt: skip
+                 "shut", "size", "watched", "wrote")  # fmt: skip
 
     def __init__(self, sender: End, receiver: End, policy: ChunkPolicy, log: Log) -> None:
         self.sender = sender
@@ -46,6 +46,8 @@ class Way:
         #: Kept for speed (`changed` does): the sender may write without a second thought, up to so many bytes;
         #: and the receiver takes each write as it is.
         self.open = self.flowing = False
+        #: Somebody wants the log to be told of each write before it is made: then there is no short way.
+        self.watched = False
         self.limit = 0
         self.size = 0
         #: How often what was on its way was lost.
@@ -64,7 +66,7 @@ class Way:
     def changed(self) -> None:
         """Something that decides about the short ways was changed: its ends, its line, its policy."""
         sender, receiver = self.sender, self.receiver
-        self.open = not (self.line or self.shut or sender.closing or sender.eof_written)
+        self.open = not (self.watched or self.line or self.shut or sender.closing or sender.eof_written)
         self.flowing = not (
             self.line
             or self.eof
