@@ -6,6 +6,8 @@ import os
 import random
 import select
 import socket
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from tests.support.lines import (
     to_the_end,
 )
 from wavetank.errors import EnvironmentProblem, UsageError
+from wavetank.faults import Latency, Partition, Segments, Stall
 from wavetank.proxy import FaultProxy
 
 
@@ -251,6 +254,40 @@ def test_unix_sockets(tmp_path: Path) -> None:
         with pytest.raises(EnvironmentProblem, match="the path is in use"):
             FaultProxy(tmp_path / "server", listen=path).start()
     assert not path.exists()
+
+
+def test_megabytes_pass_through_unix_sockets(tmp_path: Path, splice: bool) -> None:
+    blob = random.Random(5).randbytes(8 << 20)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(tmp_path / "server"))
+    listener.listen()
+    with (
+        serving(digest_of_all, listener),
+        FaultProxy(tmp_path / "server", listen=tmp_path / "proxy", splice=splice) as proxy,
+        connected(proxy.address) as client,
+    ):
+        client.sendall(blob)
+        client.shutdown(socket.SHUT_WR)
+        assert exactly(client, 32) == hashlib.sha256(blob).digest()
+
+
+def test_a_fault_in_the_middle_of_a_bulk_transfer_loses_nothing() -> None:
+    blob = random.Random(6).randbytes(48 << 20)
+    with serving(digest_of_all) as server, FaultProxy(server.port) as proxy, connected(proxy.port) as client:
+        writer = threading.Thread(target=lambda: (client.sendall(blob), client.shutdown(socket.SHUT_WR)))
+        writer.start()
+        for fault in (Latency(0.005), Stall(), Segments(100_000), Partition("client", "server"), Latency(0.002, 0.01)):
+            proxy.events.wait("data", direction="client -> server")
+            proxy.inject(fault)
+            proxy.clear()
+        writer.join()
+        assert exactly(client, 32) == hashlib.sha256(blob).digest()
+
+
+def test_a_proxy_that_nobody_stops_ends_with_the_interpreter() -> None:
+    code = "from wavetank.proxy import FaultProxy; proxy = FaultProxy(1).start(); print(proxy.port > 0)"
+    done = subprocess.run([sys.executable, "-X", "dev", "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("True\n", "")
 
 
 def test_packets_keep_their_borders(tmp_path: Path) -> None:

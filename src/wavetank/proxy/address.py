@@ -11,6 +11,7 @@ that port when it stops listening, one that was bound to port 0 loses it.
 from __future__ import annotations
 
 import errno
+import ipaddress
 import os
 import socket
 import stat
@@ -172,6 +173,14 @@ class Resolved:
 
     family: socket.AddressFamily
     sockaddr: SockAddress
+
+
+def is_literal(address: Address) -> bool:
+    """Whether no name server is needed."""
+    try:
+        return bool(address.path) or bool(ipaddress.ip_address(address.host))
+    except ValueError:
+        return False
 
 
 def resolve(address: Address, what: str) -> list[Resolved]:

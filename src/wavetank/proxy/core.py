@@ -96,7 +96,10 @@ class Core:
         """Resolve, bind and listen. Raises `EnvironmentProblem`, and leaves nothing behind then."""
         self.loop = asyncio.get_running_loop()
         try:
-            self.ways = await self.loop.run_in_executor(None, addresses.resolve, self.upstream, "upstream")
+            if addresses.is_literal(self.upstream):
+                self.ways = addresses.resolve(self.upstream, "upstream")
+            else:  # the name server may take its time
+                self.ways = await self.loop.run_in_executor(None, addresses.resolve, self.upstream, "upstream")
             listener = addresses.bind(self.listen)
         except BaseException:
             self.log.close()

@@ -149,8 +149,7 @@ class Pump:
             return
         except OSError as problem:
             if problem.errno == errno.EINVAL:  # a socket that cannot be spliced
-                self._core.splices = False
-                self._leave_splice()
+                self._never_splice()
             else:
                 self.source_reset()
             return
@@ -175,13 +174,21 @@ class Pump:
             except (BlockingIOError, InterruptedError):
                 self._wait_for_sink()
                 return False
-            except OSError:
+            except OSError as problem:
+                if problem.errno == errno.EINVAL:
+                    self._never_splice()
+                    return True
                 self._sink_failed()
                 return False
             pipe.held -= size
             self._core.log.add("data", self._connection.number, self.direction, self.delivered, size)
             self.delivered += size
         return True
+
+    def _never_splice(self) -> None:
+        self._core.splices = False
+        self._leave_splice()
+        self.advance()
 
     def _leave_splice(self) -> None:
         """Back to copying: what the pipe holds goes in front of the queue."""
@@ -525,9 +532,8 @@ class Pump:
         self._connection.other(self).doom()
 
     def noticed_error(self) -> None:
-        """The kernel says that the source has an error while it was not being read."""
-        if not self.reading:
-            self.doom()
+        """The kernel says that the source has an error, which matters when it is not being read."""
+        self.doom()
 
     def stop(self) -> None:
         """Let go of everything; the sockets are closed by the connection."""
