@@ -80,6 +80,8 @@ def _listen() -> None:
         error = context.get("exception")
         # A cancellation is no error, although `asyncio.streams` of 3.11 logs that of a handler at the end.
         harmless = isinstance(error, asyncio.CancelledError) or _is_end_of_a_stream(context.get("future"), error)
+        # When descriptors run out, the loop says so here, and has handled it: it accepts again a second later.
+        harmless = harmless or context.get("message") == "socket.accept() out of system resource"
         if isinstance(error, BaseException) and not harmless:
             reports.unhandled(str(context.get("message") or ""), error)
         original(self, context)

@@ -367,12 +367,11 @@ class Tcp(Endpoint):
             self.unread_parts.clear()
             self.receive_limit -= self.unread
             self.unread = 0
-        elif self.withheld:
+        else:
             while self.withheld:
                 self._give(None)
-        elif self.fin_received:
-            self.end_seen = True
-            self.notify(READABLE | RDHUP)
+            self.end_seen = self.fin_received
+            self.notify(self.poll() & ~WRITABLE)
 
     def _give(self, _: None) -> None:
         if not self.withheld or self.back.stalled:
@@ -423,9 +422,12 @@ class Tcp(Endpoint):
     def _poll_rare(self, state: State) -> int:
         mask = 0
         ended = state is CLOSE and self.key is not None
-        no_more_in = not self.withheld and (self.end_seen or self.shut_read or ended)
+        # Who does not read sees neither the end nor the error behind it; how a connect went is seen.
+        stalled = self.back is not None and self.back.stalled and not (self.under_way and state is CLOSE)
+        hidden = stalled or bool(self.withheld)
+        no_more_in = not hidden and (self.end_seen or self.shut_read or ended)
         no_more_out = self.fin_wanted or ended
-        if state is CLOSE or (no_more_in and no_more_out):
+        if not hidden and (state is CLOSE or (no_more_in and no_more_out)):
             mask |= HUP
         if no_more_in:
             mask |= IN | RDNORM | RDHUP
@@ -436,7 +438,7 @@ class Tcp(Endpoint):
                 mask |= OUT | WRNORM
             else:
                 self.no_space = True
-        if self.pending_error:
+        if self.pending_error and not hidden:
             mask |= ERR
         return mask
 

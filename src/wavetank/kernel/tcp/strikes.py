@@ -38,14 +38,9 @@ def _other(end: End) -> End:
     return other
 
 
-def _socket(end: End) -> Any:
-    """The socket at an end: open, or in TIME_WAIT; None when it is gone."""
-    return end.stack.connections.get(end.key)
-
-
 def passed(end: End) -> int:
     """How many bytes of the stream have been sent this way; -1: the connection is not open at both ends."""
-    reader, writer = _socket(end), _socket(_other(end))
+    reader, writer = end.socket(), _other(end).socket()
     if reader is None or writer is None or reader.state in _NOT_OPEN or writer.state in _NOT_OPEN:
         return -1
     return int(writer.sent_next) - 1 - bool(getattr(writer, "fin_sent", True))
@@ -94,7 +89,7 @@ def strike(end: End, fault: AnyFault) -> bool:
     assert isinstance(fault, (Reset, Eof)), f"{fault} strikes no connections"
     if end.struck or end.ended_at >= 0 or passed(end) < 0:
         return False
-    _act(end, fault, _socket(_other(end)).sent_next)
+    _act(end, fault, _other(end).socket().sent_next)
     return True
 
 
@@ -102,13 +97,13 @@ def _act(end: End, fault: Reset | Eof, at: int) -> None:
     """Strike: `at` is the number of the first byte that does not reach `end`."""
     other = _other(end)
     if isinstance(fault, Reset):
-        reader = _socket(end)
+        reader = end.socket()
         _reset(end, at)
         _reset(other, 1 if reader is None else reader.sent_next)
     elif rules.one_way(fault.aim):
         _finish(end, at)
     else:
-        reader = _socket(end)
+        reader = end.socket()
         _finish(end, at)
         if reader is not None:
             _finish(other, reader.sent_next)
@@ -120,7 +115,7 @@ def _act(end: End, fault: Reset | Eof, at: int) -> None:
 def _reset(end: End, at: int) -> None:
     end.struck = True
     kernel = core.K
-    socket = _socket(end)
+    socket = end.socket()
     kernel.recorder.event(kernel.now, Kind.RESET, 0 if socket is None else getattr(socket, "number", 0), 0)
     end.arriving.forward((RST | ACK, at, 0, 0, b""), 0)
 
@@ -130,7 +125,7 @@ def _reset(end: End, at: int) -> None:
 
 def _finish(end: End, at: int) -> None:
     """The stream to `end` is over with the byte before `at`; nothing happens when its writer has ended it itself."""
-    writer = _socket(_other(end))
+    writer = _other(end).socket()
     if writer is None or getattr(writer, "fin_sent", True):
         return
     end.ended_at = at
@@ -143,7 +138,7 @@ def _pass_ended(end: End, segment: Segment, size: int) -> None:
     path, opposite = end.arriving, _other(end)
     if opposite.ended_at >= 0 and ack > opposite.ended_at:
         # The FIN that we made is acknowledged: for its writer that is all it has sent.
-        writer = _socket(end)
+        writer = end.socket()
         sent = ack - 1 if writer is None else writer.sent_next
         ack, edge = sent, edge + sent - ack
     limit = end.ended_at
@@ -163,7 +158,7 @@ def _pass_ended(end: End, segment: Segment, size: int) -> None:
 
 def _answer(end: End, upto: int, *, refuse: bool) -> None:
     """Speak for the reader to who writes beyond the end: acknowledge, or refuse."""
-    reader, opposite = _socket(end), _other(end)
+    reader, opposite = end.socket(), _other(end)
     if reader is not None and reader.received_next <= end.ended_at:
         return  # something before the end is still missing there: it must be sent again
     seq = opposite.ended_at + 1

@@ -7,7 +7,7 @@ a segment is for, or answers with a reset when there is none (RFC 9293 section 3
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from wavetank.faults import ACCEPTING, CONNECTING, AnyFault, Party
 from wavetank.kernel import core
@@ -54,9 +54,14 @@ class End:
 
     def stall(self) -> None:
         """The reader here has stalled, or goes on."""
-        socket = self.stack.connections.get(self.key)
+        socket = self.socket()
         if socket is not None:
             socket.stall(self.arriving.stalled)
+
+    def socket(self) -> Any:
+        """The socket at this end, open or in TIME_WAIT; None: gone, or of a later connection with the same ports."""
+        socket = self.stack.connections.get(self.key)
+        return socket if socket is not None and socket.back is self.arriving else None
 
     # ---- arrival
 
