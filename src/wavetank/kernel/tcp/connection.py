@@ -423,7 +423,7 @@ class Tcp(Endpoint):
         mask = 0
         ended = state is CLOSE and self.key is not None
         # Who does not read sees neither the end nor the error behind it; how a connect went is seen.
-        stalled = self.back is not None and self.back.stalled and not (self.under_way and state is CLOSE)
+        stalled = bool(self.back) and self.back.stalled and not (self.under_way and state is CLOSE)
         hidden = stalled or bool(self.withheld)
         no_more_in = not hidden and (self.end_seen or self.shut_read or ended)
         no_more_out = self.fin_wanted or ended
