@@ -7,18 +7,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wavetank.campaign import plans
-from wavetank.campaign.plans import applicable, plan_for
+from wavetank.campaign.plans import applicable, plan_for, untried
 from wavetank.faults import (
     FAMILIES,
     MILD,
+    AnyFault,
     Bandwidth,
     Buffers,
+    ClockJump,
+    ClockSkew,
+    Crash,
+    Duplicate,
+    Eof,
     Latency,
     Loss,
     Partition,
+    Reorder,
+    Reset,
     Scheduling,
     Segments,
     SlowReader,
+    hosts_of,
 )
 from wavetank.plan import MAX_SEED
 
@@ -126,3 +135,55 @@ def test_a_family_that_needs_two_hosts_does_not_apply_to_one() -> None:
 
 def test_every_family_has_a_draw() -> None:
     assert set(plans._FAMILY) == set(FAMILIES)
+
+
+STRONG = tuple(name for name in FAMILIES if name not in MILD)
+
+
+@given(SEEDS, st.sampled_from(STRONG), st.sampled_from([(), ("main",), ("app", "db"), ("a", "b", "c")]))
+def test_every_family_draws_its_own_words_and_names_hosts_that_there_are(
+    seed: int, family: str, hosts: tuple[str, ...]
+) -> None:
+    faults = plan_for(seed, (family,), EPOCH_S, hosts).faults
+    assert {type(fault) for fault in faults} <= {*FAMILIES[family].faults}
+    assert {name for fault in faults for name in hosts_of(fault)} <= {*hosts}
+
+
+@given(SEEDS, st.sampled_from(STRONG))
+def test_strong_faults_leave_a_way_to_recover(seed: int, family: str) -> None:
+    for fault in plan_for(seed, (family,), EPOCH_S, ("app", "db")).faults:
+        assert fault.at_s <= 10
+        assert fault.duration_s is None or 0.01 <= fault.duration_s <= 60
+        match fault:
+            case Reset() | Eof():
+                assert not fault.after_bytes or fault.aim.ordinal  # of one connection, or those of one moment
+            case Crash():
+                assert fault.restart_after_s is not None
+                assert fault.restart_after_s <= 20
+            case Loss():
+                assert fault.of == "datagrams"
+                assert fault.rate <= 0.3
+            case Duplicate() | Reorder() | ClockSkew() | ClockJump():
+                pass  # nobody is kept from getting on
+            case _:
+                assert fault.duration_s is not None
+
+
+@given(SEEDS, st.sampled_from(STRONG))
+def test_a_strong_family_left_out_moves_no_other(seed: int, left_out: str) -> None:
+    def without(family: str) -> list[AnyFault]:
+        words = FAMILIES[family].faults
+        kept = (fault for fault in plan_for(seed, STRONG, EPOCH_S, ("app", "db")).faults)
+        return [fault for fault in kept if not isinstance(fault, words)]
+
+    rest = tuple(name for name in STRONG if name != left_out)
+    assert [*plan_for(seed, rest, EPOCH_S, ("app", "db")).faults] == without(left_out)
+
+
+def test_families_that_were_not_tried() -> None:
+    assert untried(MILD, ()) == STRONG
+    assert untried((*MILD, "reset", "crash"), ("app", "db")) == tuple(
+        name for name in STRONG if name not in ("reset", "crash")
+    )
+    assert {*STRONG} - {*untried(MILD, ("main",))} == {"partition", "names", "crash"}
+    assert untried(tuple(FAMILIES), ("app", "db")) == ()

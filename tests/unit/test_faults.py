@@ -214,6 +214,10 @@ def test_times_in_nanoseconds() -> None:
         (lambda: NameFailure("slwo"), "name-failure: unknown kind 'slwo'. Did you mean 'slow'?"),
         (lambda: NameFailure(3), "name-failure: kind must be text, not 3"),  # type: ignore[arg-type]
         (lambda: NameFailure("not-found", 1), "name-failure: delay_s is for the kind 'slow', not for 'not-found'"),
+        (
+            lambda: NameFailure("slow", target="a | b"),
+            "name-failure: the target must be '*', one host, or 'HOST -> NAME', not 'a | b'",
+        ),
         (lambda: ClockSkew(math.nan), "clock-skew: offset_s must be from -1e+09 to 1e+09, not nan"),
         (lambda: ClockSkew(0, 1e6), "clock-skew: drift_ppm must be from -100000 to 100000, not 1000000.0"),
         (lambda: ClockJump("1"), "clock-jump: offset_s must be a number, not '1'"),  # type: ignore[arg-type]

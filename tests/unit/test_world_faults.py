@@ -157,6 +157,8 @@ FINE = "100 100 100 100 100"
         (Refuse(when="accept #1"), [FINE, "ECONNREFUSED", "ECONNREFUSED"], ["500 end"]),
         (Refuse(target="client -> server:81"), [FINE] * 3, ["500 end"] * 3),
         (Drop(at_s=0.02, duration_s=5), [FINE] * 3, ["500 end"] * 3),
+        (Drop(target="client -> 10.0.0.1:80 #2"), [FINE, "ETIMEDOUT", FINE], ["500 end"] * 2),
+        (Refuse(target="[fd00::2]", duration_s=0.04), ["ECONNREFUSED", FINE, FINE], ["500 end"] * 2),
         (Drop(target="client -> server:80 #2"), [FINE, "ETIMEDOUT", FINE], ["500 end"] * 2),
         (Drop(target="client | server", duration_s=1), [FINE] * 3, ["500 end"] * 3),
         (Stall(target="server", at_s=0.02, duration_s=0.4), [FINE] * 3, ["500 end"] * 3),
@@ -529,6 +531,13 @@ def test_a_scenario_injects_and_heals(worlds: Worlds) -> None:
     assert stdout_of(result, "client/reset").splitlines() == ["100 ECONNRESET EPIPE EPIPE EPIPE", FINE]
     assert stdout_of(result, "other/dead").split() == ["EHOSTUNREACH"]
     assert stdout_of(result, "other/alive").splitlines() == [FINE]
+
+
+def test_a_fault_at_a_host_that_there_is_not_is_noted(worlds: Worlds) -> None:
+    result = passed(worlds.run("beats", faults=[Pause(target="cleint", duration_s=1)]))
+    assert result.notes == [
+        "0.00 s: pause on cleint for 1 s: no host is called 'cleint'. Did you mean 'client'? The hosts were client"
+    ]
 
 
 # ---- each repeats, and shrinking finds it among others

@@ -125,13 +125,15 @@ def run(
     run has failed; `allow`: calls that may reach the real system.
 
     A failure of the scenario is returned, not raised. Raises `UsageError` (no such target, a bad value),
-    `NothingToRun`, `EnvironmentProblem`. Leaves nothing behind.
+    `PlanError` (a plan that names no host of this world), `NothingToRun`, `EnvironmentProblem`. Leaves nothing behind.
     """
     settings = _settings(faults, no_oracle, limit_virtual, limit_real, allow)
     epoch_s = plan.epoch_s if plan is not None else today_s()
     with tempfile.TemporaryDirectory(prefix="wavetank-trace-") as folder:
         path = os.path.join(folder, "trace")
         with _session(scenario, settings, epoch_s=epoch_s) as session:
+            if plan is not None:
+                session.check(plan)
             plan = plan or plan_for(seed, settings.families, epoch_s, session.hosts)
             result = session.run(plan, trace_path=path)
         packed = zlib.compress(read_bytes(path), 1) if os.path.exists(path) else b""
@@ -179,6 +181,8 @@ def explore(
     folder = failures.folder_in(dir)
     epoch_s = plan.epoch_s if plan is not None else today_s()
     with _session(scenario, settings, epoch_s=epoch_s, workers=workers or os.cpu_count() or 1) as session:
+        if plan is not None:
+            session.check(plan)
         found = searching.explore(session, search)
         kept = [_kept(session, group, folder) for group in found.groups]
     return Campaign(runs=found.runs, outcomes=dict(found.outcomes), failures=kept, seconds=found.seconds)

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from wavetank.campaign.hosts import Hosts
 from wavetank.campaign.runner import Finished
 from wavetank.campaign.session import Settings
 from wavetank.errors import EnvironmentProblem
@@ -28,12 +29,18 @@ class NestedSession:
         self.settings = settings
         self.epoch_s = epoch_s
         self.target = Target(label=getattr(scenario, "__qualname__", type(scenario).__name__))
+        self._hosts = Hosts([], epoch_s, self.run)
         self._done: list[Finished] = []
 
     @property
     def hosts(self) -> list[str]:
-        """None is known before a run."""
-        return []
+        """The names of the world's hosts; known when a family may aim at them."""
+        self._hosts.learn_for(self.settings.families)
+        return self._hosts.names
+
+    def check(self, plan: Plan) -> None:
+        """Raise `PlanError` when a plan that somebody has written aims at a host that there is not."""
+        self._hosts.check(plan)
 
     @property
     def free(self) -> int:

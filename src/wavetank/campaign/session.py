@@ -12,10 +12,10 @@ from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
 from wavetank.campaign import target as targets
+from wavetank.campaign.hosts import Hosts
 from wavetank.campaign.order import ImageOrder
 from wavetank.campaign.runner import Finished, Image
 from wavetank.errors import UsageError, did_you_mean
-from wavetank.faults import FAMILIES
 from wavetank.plan import Plan
 from wavetank.world.job import Job, RunResult, Target
 
@@ -98,7 +98,7 @@ class Session:
         self.settings = settings
         self.epoch_s = today_s() if epoch_s is None else epoch_s
         self.cwd = cwd or targets.folder_of(target)
-        self._hosts = [script.host for script in target.scripts]
+        self._hosts = Hosts([script.host for script in target.scripts], self.epoch_s, self.run)
         #: Whether an exception that fails a run is shown in `pdb`, on the terminal; then real time has no limit.
         self.debugger = False
         order = ImageOrder(target, **_stand_ins)
@@ -107,7 +107,7 @@ class Session:
     def __enter__(self) -> Self:
         self.image.__enter__()
         try:
-            self._learn_hosts()
+            self._hosts.learn_for(self.settings.families)
         except BaseException:
             self.image.close()
             raise
@@ -119,13 +119,11 @@ class Session:
     @property
     def hosts(self) -> list[str]:
         """The names of the world's hosts. Those that a scenario makes are known when a family asks for hosts."""
-        return self._hosts
+        return self._hosts.names
 
-    def _learn_hosts(self) -> None:
-        """Where faults are to aim at hosts, and only running the scenario tells their names: run it, calm."""
-        aimed = any(not FAMILIES[name].mild for name in self.settings.families)
-        if aimed and not self._hosts:
-            self._hosts = self.run(Plan(epoch_s=self.epoch_s)).hosts
+    def check(self, plan: Plan) -> None:
+        """Raise `PlanError` when a plan that somebody has written aims at a host that there is not."""
+        self._hosts.check(plan)
 
     @property
     def free(self) -> int:

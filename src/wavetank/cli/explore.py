@@ -71,6 +71,8 @@ def command(target: str | None, hosts: tuple[str, ...], **given: Any) -> int:
         _ctrl_c() as stop,
         progress_bar(search) as progress,
     ):
+        if common.plan is not None:
+            session.check(common.plan)
         for name in searching.families_without_effect(common.settings.families, session):
             needed = FAMILIES[name].least_hosts
             output.remark(f"note: the family {name} does not apply to {found_target.label}: it needs {needed} hosts")

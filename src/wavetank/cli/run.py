@@ -67,6 +67,7 @@ def _show(verdict: Verdict, seed: int, file: Path, said: str) -> None:
 
 def _plan(common: options.Common, session: Session) -> Plan:
     if common.plan is not None:
+        session.check(common.plan)
         return common.plan if common.seed is None else msgspec.structs.replace(common.plan, seed=common.seed)
     return plan_for(common.seed or 0, common.settings.families, session.epoch_s, session.hosts)
 

@@ -53,4 +53,5 @@ from wavetank.faults.target import parse_target as parse_target
 from wavetank.faults.words import WORDS as WORDS
 from wavetank.faults.words import AnyFault as AnyFault
 from wavetank.faults.words import from_json as from_json
+from wavetank.faults.words import hosts_of as hosts_of
 from wavetank.faults.words import to_json as to_json

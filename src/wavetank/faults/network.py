@@ -266,6 +266,11 @@ class NameFailure(Fault, frozen=True, tag="name-failure"):
         check_number(self, "delay_s", MAX_SECONDS, zero=False)
         if self.kind != "slow" and self.delay_s != LOOKUP_TIMEOUT_S:
             raise PlanError(f"name-failure: delay_s is for the kind 'slow', not for {self.kind!r}")
+        aim = self.aim
+        ends = [end for end in (aim.first, aim.second) if end is not None]
+        if aim.both_ways or aim.ordinal or any(end.port or end.name in SIDES for end in ends):
+            what = f"name-failure: the target must be '*', one host, or 'HOST -> NAME', not {self.target!r}"
+            raise PlanError(what, why="who asks, and for which name")
 
     def phrase(self) -> str:
         """As in `looking up names is slow, 5 s`."""

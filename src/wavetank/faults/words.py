@@ -5,6 +5,7 @@ Owns the table of words and the reading of one from a dictionary, with errors th
 
 from __future__ import annotations
 
+import re
 import reprlib
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -32,6 +33,9 @@ from wavetank.faults.network import (
     Stall,
     Truncate,
 )
+from wavetank.faults.target import SIDES
+
+_ADDRESS: Final = re.compile(r"\[.*\]|[0-9.]+")
 
 AnyFault: TypeAlias = (
     Latency
@@ -120,6 +124,17 @@ def from_json(data: object, where: str = "") -> AnyFault:
         raise PlanError(f"{word}: {_wrong_type(str(error))}", where=where) from None
     except PlanError as error:
         raise PlanError(error.what, where=where, why=error.why, next=error.next) from None
+
+
+def hosts_of(fault: AnyFault) -> list[str]:
+    """The names of hosts at which a fault aims: without "*", sides, and addresses, whose host only a world knows."""
+    if isinstance(fault, Partition):
+        named = [fault.a, fault.b]
+    else:
+        aim = fault.aim
+        second = None if isinstance(fault, NameFailure) else aim.second  # there it is a name, known or not
+        named = [aim.first.name, *([second.name] if second is not None else [])]
+    return [name for name in named if name not in ("*", *SIDES) and not _ADDRESS.fullmatch(name)]
 
 
 def _wrong_type(message: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from wavetank.errors import UsageError
-from wavetank.faults import AnyFault, Eof, NameFailure, Party, Reset, Target
+from wavetank.faults import AnyFault, End, Eof, NameFailure, Party, Reset, Target
 from wavetank.network import rules
 from wavetank.network.address import host_addresses, is_loopback, unmapped
 from wavetank.network.link import Allowance, Clock, Gate, Link, Path, Shape
@@ -40,6 +40,7 @@ class Fabric:
         self.by_address: dict[str, Node] = {}
         self.links: dict[tuple[str, str], Link] = {}
         self.active: list[AnyFault] = []
+        self._aimed: list[rules.Aimed] = []  # the same, with addresses in targets replaced by names
         #: The deadlines that programs on a host have pending, as virtual time in ns; those long past may be among them.
         self.deadlines: Callable[[str], Sequence[int]] = lambda host: ()
         #: Faults that wait for an event. Whoever sees one tells `happened`, if there are any.
@@ -68,6 +69,7 @@ class Fabric:
         self.nodes[name] = node
         for address in node.addresses:
             self.by_address[address] = node
+        self._aim()
         return node
 
     def find(self, source: Node, address: str) -> Node | None:
@@ -164,7 +166,7 @@ class Fabric:
 
     def name_failure(self, asker: str, name: str) -> NameFailure | None:
         """The fault that a lookup of `name` by the host `asker` meets, if there is one."""
-        return rules.name_failure(self.active, asker, name)
+        return rules.name_failure(self._aimed, asker, name)
 
     def _begin(self, fault: AnyFault) -> None:
         if self.over:
@@ -181,6 +183,7 @@ class Fabric:
 
     def _refresh(self) -> None:
         """Work out anew what the faults amount to."""
+        self._aim()
         self._by_port = any(_has_port(fault.aim) for fault in self.active)
         for link in self.links.values():
             link.blocked = rules.blocks(self.active, link)
@@ -188,8 +191,21 @@ class Fabric:
             self._configure(path)
 
     def _configure(self, path: Path) -> None:
-        watched = [watch.fault.aim for watch in self.watches if watch.event.kind == "send"] if self.watches else ()
-        rules.configure(path, self.active, watched)
+        sends = [watch.fault for watch in self.watches if watch.event.kind == "send"] if self.watches else ()
+        rules.configure(path, self._aimed, [self.aim_of(fault) for fault in sends])
+
+    def _aim(self) -> None:
+        self._aimed = [rules.Aimed(fault, self.aim_of(fault)) for fault in self.active]
+
+    def aim_of(self, fault: AnyFault) -> Target:
+        """What a fault aims at, with the names of hosts for their addresses."""
+        aim = fault.aim
+        first, second = self._named(aim.first), aim.second and self._named(aim.second)
+        return aim._replace(first=first, second=second)
+
+    def _named(self, end: End) -> End:
+        node = self.by_address.get(end.name.strip("[]"))
+        return end if node is None else end._replace(name=node.name)
 
     # ---- faults that strike connections
 
@@ -214,9 +230,10 @@ class Fabric:
     def happened(self, kind: str, path: Path) -> None:
         """Something that faults may wait for has happened on a connection; `path` is the direction it concerns."""
         for watch in tuple(self.watches):
-            if watch.counts(kind, path):
+            aim = self.aim_of(watch.fault)
+            if watch.counts(kind, aim, path):
                 self.watches.remove(watch)
-                self._begin_later(watch.fault_at(path, self.clock.now))
+                self._begin_later(watch.fault_at(aim, path, self.clock.now))
 
     def _begin_later(self, fault: AnyFault) -> None:
         # By the heap even when it is due now: who saw the event is in the midst of a system call.
@@ -238,28 +255,23 @@ class Watch:
         self.event = event
         self.seen = 0
 
-    def counts(self, kind: str, path: Path) -> bool:
+    def counts(self, kind: str, aim: Target, path: Path) -> bool:
         """Whether this is the event: of its kind, on its target, and the right one in the count."""
         if kind != self.event.kind:
             return False
-        aim, one, other = self.fault.aim, path.sender, path.receiver
+        one, other = path.sender, path.receiver
         here = aim.matches(one, other, path.ordinal)
         if kind in ("connect", "accept"):  # of a connection, whichever of its directions the target names
             here = here or aim.matches(other, one, path.ordinal)
         self.seen += here
         return here and self.seen == self.event.ordinal
 
-    def fault_at(self, path: Path, now: int) -> AnyFault:
+    def fault_at(self, aim: Target, path: Path, now: int) -> AnyFault:
         """The fault as it is in force after its event, by the clock and with its target."""
-        fault = self.fault
+        fault, target = self.fault, self.fault.target
         if isinstance(fault, rules.OF_ONE_CONNECTION):
-            return self._on_connection(path, now)
-        return msgspec.structs.replace(fault, when="", at_s=now / 1e9 + fault.at_s)
-
-    def _on_connection(self, path: Path, now: int) -> AnyFault:
-        fault, aim = self.fault, self.fault.aim
-        along = aim.matches(path.sender, path.receiver, path.ordinal)
-        target = rules.connection(path, both_ways=not rules.one_way(aim), reverse=not along)
+            along = aim.matches(path.sender, path.receiver, path.ordinal)
+            target = rules.connection(path, both_ways=not rules.one_way(aim), reverse=not along)
         return msgspec.structs.replace(fault, when="", at_s=now / 1e9 + fault.at_s, target=target)
 
 

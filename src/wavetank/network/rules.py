@@ -8,7 +8,7 @@ a fault strikes connections, the gate at its end (`link.Gate`).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 from wavetank.faults import (
     ACCEPTING,
@@ -43,6 +43,13 @@ OF_ONE_CONNECTION: Final = (Reset, Eof, Stall, Drop)
 _FULL: Final = 65536
 
 
+class Aimed(NamedTuple):
+    """A fault in force, and what it aims at, by names of hosts."""
+
+    fault: AnyFault
+    aim: Target
+
+
 def blocks(active: Iterable[AnyFault], link: Link) -> int:
     """How many of the faults cut the link."""
     if link.source == link.target:
@@ -56,7 +63,7 @@ def blocks(active: Iterable[AnyFault], link: Link) -> int:
     return cut
 
 
-def configure(path: Path, active: Iterable[AnyFault], watches: Iterable[Target]) -> None:
+def configure(path: Path, active: Iterable[Aimed], watches: Iterable[Target]) -> None:
     """Set the path up anew. `watches`: whose data is to be counted, for events."""
     delay, jitter, keep, once, in_turn = 0, 0.0, 1.0, 1.0, 1.0
     path.bandwidth = path.max_piece = path.reader_rate = path.send_limit = path.receive_limit = 0
@@ -64,8 +71,8 @@ def configure(path: Path, active: Iterable[AnyFault], watches: Iterable[Target])
     path.dropping = path.refusing = stalled = False
     strikes: list[AnyFault] = []
     datagrams = path.shape is None
-    for fault in active:
-        if not aims_at(fault, path):
+    for fault, aim in active:
+        if not aims_at(fault, aim, path):
             continue
         match fault:
             case Latency():
@@ -110,9 +117,9 @@ def configure(path: Path, active: Iterable[AnyFault], watches: Iterable[Target])
         path.gate.stall()
 
 
-def aims_at(fault: AnyFault, path: Path) -> bool:
+def aims_at(fault: AnyFault, aim: Target, path: Path) -> bool:
     """Whether the fault concerns what travels on this path, or who sends or reads it."""
-    aim, sender, receiver, ordinal = fault.aim, path.sender, path.receiver, path.ordinal
+    sender, receiver, ordinal = path.sender, path.receiver, path.ordinal
     if isinstance(fault, (SlowReader, Stall)):
         return aim.matches_reader(receiver, sender, ordinal)
     if isinstance(fault, Buffers):
@@ -137,12 +144,11 @@ def connection(path: Path, *, both_ways: bool, reverse: bool) -> str:
     return f"{first} {'|' if both_ways else '->'} {second} #{path.ordinal}"
 
 
-def name_failure(active: Iterable[AnyFault], asker: str, name: str) -> NameFailure | None:
+def name_failure(active: Iterable[Aimed], asker: str, name: str) -> NameFailure | None:
     """The fault that a lookup of `name` by the host `asker` meets: the one that began last."""
     found = None
-    for fault in active:
+    for fault, aim in active:
         if isinstance(fault, NameFailure):
-            aim = fault.aim
             asked = _named(aim.first.name, asker)
             if asked and (aim.second is None or _named(aim.second.name.lower(), name.lower())):
                 found = fault

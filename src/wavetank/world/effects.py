@@ -68,7 +68,7 @@ class Effects:
             self._apply(fault, host)
 
     def _apply(self, fault: AnyFault, host: Host) -> None:
-        if fault.aim.first.name not in ("*", host.name):
+        if self.fabric.aim_of(fault).first.name not in ("*", host.name):
             return
         undo: Callable[[], object]
         match fault:
@@ -117,7 +117,7 @@ class Effects:
         def refresh() -> None:
             limits = {"descriptors": UNLIMITED, "backlog": UNLIMITED, "ports": UNLIMITED}
             for fault in self.fabric.active:
-                if isinstance(fault, Descriptors) and fault.aim.first.name in ("*", stack.name):
+                if isinstance(fault, Descriptors) and self.fabric.aim_of(fault).first.name in ("*", stack.name):
                     limits[fault.of] = min(limits[fault.of], fault.limit)
             stack.descriptor_limit, stack.backlog_limit = limits["descriptors"], limits["backlog"]
             stack.bound_ports(limits["ports"])

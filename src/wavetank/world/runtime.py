@@ -128,6 +128,7 @@ def execute(job: Job, scenario: Scenario | None = None) -> RunResult:
 def conclude(universe: Universe, director: Director | None, reason: Any, job: Job) -> RunResult:
     """The result of a run whose kernel has stopped for `reason`. Raises as `execute`."""
     files.clear()
+    universe.note_unknown_hosts()
     _judge(universe, director, reason, job)
     if director is not None and director.refused is not None:
         raise director.refused

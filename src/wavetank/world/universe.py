@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from wavetank.errors import UsageError
-from wavetank.faults import FAMILIES, AnyFault
+from wavetank.errors import UsageError, did_you_mean
+from wavetank.faults import FAMILIES, AnyFault, hosts_of
 from wavetank.kernel.core import Kernel, Thread
 from wavetank.network.fabric import Fabric
 from wavetank.trace.schema import Kind
@@ -53,6 +53,7 @@ class Universe:
         self.ended = 0  # how many programs have come to their end
         self.director: Process | None = None
         self._pids = FIRST_PID
+        self._named: dict[str, AnyFault] = {}  # hosts at which faults aim
         fabric.on_fault = self._fault_changes
         fabric.deadlines = lambda name: deadlines.of_host(self.hosts.get(name))
         self.effects = Effects(kernel, fabric, self.hosts)
@@ -84,7 +85,16 @@ class Universe:
 
     def inject(self, fault: AnyFault) -> None:
         """Put a fault in force."""
+        self._named.update(dict.fromkeys(hosts_of(fault), fault))
         self.fabric.inject(fault)
+
+    def note_unknown_hosts(self) -> None:
+        """At the end: say which faults aimed at hosts that this world did not have."""
+        for name, fault in self._named.items():
+            if name not in self.hosts:
+                known = ", ".join(self.hosts) or "none"
+                hint = did_you_mean(name, self.hosts)
+                self.oracles.note(f"{fault}: no host is called {name!r}.{hint} The hosts were {known}")
 
     def _fault_changes(self, fault: AnyFault, begins: bool) -> None:
         kernel = self.kernel
