@@ -1,5 +1,6 @@
 """`wavetank proxy` as a user types it."""
 
+import contextlib
 import json
 import os
 import signal
@@ -98,6 +99,22 @@ def test_plan_control_and_trace(tmp_path: Path) -> None:
             assert ready["control"].startswith("http://127.0.0.1:")
             assert ready["token"]
     assert [record.verb for record in read_trace(trace)] == ["listen", "fault"]
+
+
+def test_without_descriptors_clients_wait_and_none_is_lost() -> None:
+    limited = f"ulimit -n 24; exec {COMMAND} proxy"
+    with serving(echo) as server:
+        words = ["bash", "-c", f"{limited} 127.0.0.1:{server.port} --events"]
+        with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process, contextlib.ExitStack() as stack:
+            port = int(line(process).partition(",")[0].rpartition(":")[2])
+            clients = [stack.enter_context(connected(port)) for _ in range(16)]
+            while "Too many open files" not in line(process):
+                pass
+            for client in clients:
+                client.sendall(b"x")
+                assert exactly(client, 1) == b"x"
+                client.close()
+            process.terminate()
 
 
 def test_it_ends_after_a_time() -> None:

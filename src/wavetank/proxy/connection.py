@@ -37,6 +37,8 @@ _FLUSH_LOOK_NS: Final = 1_000_000
 _FLUSH_LOOKS: Final = 100
 #: A reset of a new connection comes so late that the client's connect(2) has returned, unless the machine is very busy.
 _CONNECT_NS: Final = 2_000_000
+#: Without descriptors, look again after this.
+_NO_DESCRIPTORS_NS: Final = 100_000_000
 _WINDOW_BYTES: Final = 1 << 20
 #: What may be left to read at an orderly end; more draws RST.
 _LAST_READ: Final = 1 << 16
@@ -75,8 +77,11 @@ class Connection:
             try:
                 server = socket.socket(way.family, self._core.upstream.type)
             except OSError as error:
-                problem = error.strerror or str(error)
-                break
+                # Without descriptors the client waits, as it would in the queue of a listener.
+                self._core.log.add("note", self.number, text=f"cannot connect: {error.strerror}")
+                self._ways.insert(0, way)
+                self._core.timers.at(now_ns() + _NO_DESCRIPTORS_NS, self._try_again)
+                return
             server.setblocking(False)
             self.server = server
             # A second call finds the handshake over already when the upstream is on this machine (connect(2)).
