@@ -6,4 +6,10 @@ from hypothesis import settings
 settings.register_profile("gate", deadline=None, print_blob=True)
 settings.load_profile("gate")
 
-pytest_plugins = ["pytester", "tests.support.campaigns", "tests.support.debian", "tests.support.results"]
+pytest_plugins = [
+    "pytester",
+    "tests.support.campaigns",
+    "tests.support.debian",
+    "tests.support.results",
+    "tests.support.ssh_pairs",
+]

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Generator, Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import pytest
 
 if TYPE_CHECKING:
     from wavetank.proxy import FaultProxy
-    from wavetank.servers import ServerProcess
+    from wavetank.servers import ServerProcess, SSHServer
     from wavetank.servers.output import Mark
 
 _MARKS: Final = pytest.StashKey["dict[int, Mark]"]()
@@ -130,6 +130,20 @@ def nginx_server(request: pytest.FixtureRequest) -> Iterator[ServerProcess]:
     yield from _session_server(request, "nginx")
 
 
+@pytest.fixture(scope="session")
+def sshd_server(request: pytest.FixtureRequest) -> Iterator[SSHServer]:
+    """An OpenSSH server for the session: `sshd_server.access` has host, port, user and keys; see `SSHForward`."""
+    from wavetank.errors import ProgramUnusable
+    from wavetank.servers import SSHServer
+
+    try:
+        server = SSHServer("openssh").start()
+    except ProgramUnusable as error:
+        _missing(request.config, error)
+    with server:
+        yield server
+
+
 def _session_server(request: pytest.FixtureRequest, kind: str) -> Iterator[ServerProcess]:
     """One of the ready-made servers, shared by the session's xdist workers."""
     from wavetank.servers import readymade
@@ -146,9 +160,13 @@ def _or_missing(config: pytest.Config, server: ServerProcess) -> ServerProcess:
     try:
         return server.start()
     except ProgramUnusable as error:
-        if (config.getoption("--wavetank-missing") or config.getini("wavetank_missing")) == "fail":
-            pytest.fail(str(error), pytrace=False)
-        pytest.skip(str(error).splitlines()[0])
+        _missing(config, error)
+
+
+def _missing(config: pytest.Config, error: Exception) -> NoReturn:
+    if (config.getoption("--wavetank-missing") or config.getini("wavetank_missing")) == "fail":
+        pytest.fail(str(error), pytrace=False)
+    pytest.skip(str(error).splitlines()[0])
 
 
 # Reports.

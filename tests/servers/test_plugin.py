@@ -108,6 +108,20 @@ def test_the_ready_made_servers(pytester: pytest.Pytester, server_program: str) 
     pytester.runpytest_subprocess("-W", "error").assert_outcomes(passed=3)
 
 
+@pytest.mark.debian("openssh-server", command="/usr/sbin/sshd")
+def test_an_ssh_server_for_the_session(pytester: pytest.Pytester, server_program: str) -> None:
+    pytester.makepyfile(
+        """
+        from wavetank.servers import SSHForward
+        def test_one(sshd_server, server_process):
+            with SSHForward(sshd_server, "local", (sshd_server.host, sshd_server.port)) as forward:
+                with forward.connect() as connection:
+                    assert connection.recv(4) == b"SSH-"
+        """
+    )
+    pytester.runpytest_subprocess("-W", "error").assert_outcomes(passed=1)
+
+
 @pytest.mark.debian("redis-server")
 def test_workers_share_a_ready_made_server(pytester: pytest.Pytester, server_program: str) -> None:
     pytester.makepyfile(

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from wavetank.servers.places import Leftover as Leftover
     from wavetank.servers.places import sweep as sweep
     from wavetank.servers.process import ServerProcess as ServerProcess
+    from wavetank.servers.ssh.forward import SSHForward as SSHForward
+    from wavetank.servers.ssh.forward import SSHServer as SSHServer
     from wavetank.servers.stopping import ServerWarning as ServerWarning
     from wavetank.servers.stopping import StopReport as StopReport
 
@@ -25,6 +27,8 @@ _HOME = {
     "ForwardingProcess": "forwarding",
     "Leftover": "places",
     "Log": "output",
+    "SSHForward": "ssh.forward",
+    "SSHServer": "ssh.forward",
     "ServerProcess": "process",
     "ServerWarning": "stopping",
     "StartReport": "core",
