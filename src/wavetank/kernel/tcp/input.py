@@ -83,7 +83,11 @@ def _opens_or_ends(tcp: Tcp, segment: Segment) -> bool:
         _reset(tcp, seq)
         return True
     if flags & SYN:
-        if state is SYN_RECV:  # our SYN+ACK was lost
+        if state is SYN_RECV and flags & ACK and tcp.listener is None:
+            # Both have sent SYN and SYN+ACK (RFC 9293 figure 7), or the socket has connected to itself.
+            _established_by(tcp, ack)
+            output.acknowledge(tcp)
+        elif state is SYN_RECV:  # our SYN+ACK was lost
             tcp.path.transmit((SYN | ACK, 0, tcp.received_next, tcp.window_edge(), b""), 0)
         else:  # a challenge acknowledgement, RFC 5961
             output.acknowledge(tcp)

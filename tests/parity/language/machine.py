@@ -1,0 +1,305 @@
+"""Runs a program of the language and records what it saw, whichever kernel is beneath.
+
+Owns the meaning of calls, and the form of what is recorded: return value, errno, data, order, and after each step the
+readiness of every descriptor that changed. What differs by nature is written by name: ports in the order in which they
+appear, descriptors counted from the first one, addresses of sockets, process and user numbers.
+
+It never sleeps to let something happen. `settle` is given by the side: on real Linux it is a barrier through the
+loopback's own queue (see `sides`), in the simulator nothing.
+"""
+
+from __future__ import annotations
+
+import ast
+import errno
+import fcntl
+import os
+import select
+import socket
+import struct
+import termios
+import threading
+import zlib
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from tests.parity.language import calls
+from tests.parity.language.program import Program, Step
+
+EVERY = 0x1 | 0x2 | 0x4 | 0x40 | 0x80 | 0x100 | 0x200 | 0x2000
+#: Data longer than this is recorded as length and checksum.
+SHOWN = 40
+#: Real seconds that a call which waits may take.
+PATIENCE_S = 20.0
+
+
+class Stop(Exception):
+    """The program cannot go on: a name has no value, because an earlier step failed."""
+
+
+def _lengths(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return len(value)
+    return tuple(map(_lengths, value)) if isinstance(value, tuple) else value
+
+
+class Descriptor(int):
+    """A descriptor that is no socket object: the end of a pipe, a duplicate, one that was passed."""
+
+
+class Later:
+    """A call in a thread of its own."""
+
+    def __init__(self, call: Callable[[], Any]) -> None:
+        self.outcome: Any = None
+        self.tid = 0
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self._run, args=(call,), daemon=True)
+        self.thread.start()
+
+    def _run(self, call: Callable[[], Any]) -> None:
+        self.tid = threading.get_native_id()
+        self.outcome = call()
+        self.over.set()
+
+
+class Machine:
+    """One run of one program."""
+
+    def __init__(self, settle: Callable[[], None], asleep: Callable[[Later], None]) -> None:
+        self.settle = settle
+        self.asleep = asleep
+        self.values: dict[str, Any] = {}
+        self.named: dict[int, str] = {}
+        self.ports: dict[int, str] = {}
+        self.later: dict[str, Later] = {}
+        self.flags: dict[str, int] = {}
+        self.extra: list[Any] = []
+        self.produced = self.passed = 0
+        self.filled: dict[int, int] = {}
+        self.folder = ""
+        self.visited: set[str] = set()
+        with socket.socket() as probe:
+            self.base = probe.fileno()
+
+    # ---- running
+
+    def run(self, program: Program) -> list[Any]:
+        """What the program saw: one item a step."""
+        record = []
+        try:
+            for step in program.steps:
+                record.append(self._step(step))
+        finally:
+            self.close()
+        return record
+
+    def _step(self, step: Step) -> Any:
+        tree = ast.parse(step.call, mode="eval").body
+        try:
+            if step.call == "done()":
+                outcome = self._done(step)
+            elif step.later:
+                outcome = self._begin(step, tree)
+            else:
+                outcome = self._outcome(step, lambda: self._value(tree))
+        except Stop as missing:
+            return "stop", str(missing)
+        self.settle()
+        return outcome, self._readiness()
+
+    def _outcome(self, step: Step, call: Callable[[], Any]) -> Any:
+        try:
+            result = call()
+        except Stop:
+            raise
+        except OSError as problem:
+            number = problem.errno
+            return type(problem).__name__, errno.errorcode.get(number, number) if number else str(problem)
+        except (ValueError, TypeError, OverflowError, KeyError, struct.error, RuntimeError, AttributeError) as problem:
+            return type(problem).__name__, str(problem)
+        self._keep(step.names, result)
+        if "MSG_TRUNC" in step.call:
+            return self.show(_lengths(result))  # with it, the memory behind the data is whatever it was
+        return self.show(result)
+
+    def _keep(self, names: tuple[str, ...], result: Any) -> None:
+        if not names:
+            if isinstance(result, socket.socket):
+                self.extra.append(result)
+            return
+        for name, value in zip(names, result if len(names) > 1 else (result,), strict=True):
+            self.values[name] = value
+
+    def _begin(self, step: Step, tree: ast.expr) -> Any:
+        if step.party in self.later:
+            raise Stop(f"{step.party} waits already")
+        call = self._prepared(tree)
+        self.later[step.party] = later = Later(lambda: self._outcome(step, call))
+        self.asleep(later)
+        return "waits" if not later.over.is_set() else "over"
+
+    def _done(self, step: Step) -> Any:
+        later = self.later.pop(step.party, None)
+        if later is None:
+            raise Stop(f"{step.party} does not wait")
+        self.asleep(later)
+        if not later.over.is_set():
+            self.later[step.party] = later
+            return "still waits"
+        later.thread.join()
+        return later.outcome
+
+    # ---- expressions
+
+    def _prepared(self, node: ast.expr) -> Callable[[], Any]:
+        """The outermost call with its arguments worked out already."""
+        assert isinstance(node, ast.Call)
+        function = self._function(node.func)
+        arguments = [self._value(each) for each in node.args]
+        keywords = {each.arg or "": self._value(each.value) for each in node.keywords}
+        return lambda: function(*arguments, **keywords)
+
+    def _value(self, node: ast.expr) -> Any:
+        match node:
+            case ast.Call():
+                return self._prepared(node)()
+            case ast.Constant(value=value):
+                return value
+            case ast.Name(id=name):
+                return self._named(name)
+            case ast.Tuple(elts=items):
+                return tuple(map(self._value, items))
+            case ast.List(elts=items):
+                return list(map(self._value, items))
+            case ast.UnaryOp(op=ast.USub(), operand=operand):
+                return -self._value(operand)
+            case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+                return self._value(left) | self._value(right)
+            case ast.BinOp(left=left, op=ast.Mult(), right=right):
+                return self._value(left) * self._value(right)
+            case ast.Attribute():
+                return self._function(node)
+            case _:
+                raise AssertionError(ast.dump(node))
+
+    def _named(self, name: str) -> Any:
+        if name in self.values:
+            return self.values[name]
+        if name.isupper() or name[0].isupper():
+            for module in (socket, select, os, termios, fcntl):
+                if hasattr(module, name):
+                    return getattr(module, name)
+        raise Stop(name)
+
+    def _function(self, node: ast.expr) -> Any:
+        if isinstance(node, ast.Attribute):
+            owner = self._value(node.value)
+            if not hasattr(owner, node.attr):
+                raise Stop(f"{node.attr} of a {type(owner).__name__}")
+            return getattr(owner, node.attr)
+        assert isinstance(node, ast.Name)
+        function = calls.FUNCTIONS.get(node.id)
+        return self._named(node.id) if function is None else partial(function, self)
+
+    # ---- what is recorded
+
+    def _open(self) -> dict[str, int]:
+        found = {}
+        for name, value in self.values.items():
+            number = self.number(value)
+            if number >= self.base:
+                found[name] = number
+        return found
+
+    @staticmethod
+    def number(value: Any) -> int:
+        if isinstance(value, Descriptor):
+            return int(value)
+        if isinstance(value, socket.socket):
+            return value.fileno()
+        if isinstance(value, select.epoll):
+            return -1 if value.closed else value.fileno()
+        return -1
+
+    def _readiness(self) -> dict[str, int]:
+        """The flags of every open descriptor whose flags have changed."""
+        numbers = self._open()
+        poll = select.poll()
+        for number in numbers.values():
+            poll.register(number, EVERY)
+        ready = dict(poll.poll(0)) if numbers else {}
+        flags = {name: ready.get(number, 0) for name, number in numbers.items()}
+        changed = {name: mask for name, mask in flags.items() if self.flags.get(name) != mask}
+        for name, value in self.flags.items():
+            if name not in flags and value != -1:
+                changed[name] = -1
+        self.flags = {name: -1 for name in self.flags} | flags
+        return changed
+
+    def show(self, value: Any) -> Any:
+        """A result in the form that is compared."""
+        if isinstance(value, (bytes, bytearray, memoryview)):
+            data = bytes(value)
+            return data if len(data) <= SHOWN else ("data", len(data), zlib.crc32(data))
+        if isinstance(value, socket.socket):
+            return "socket", int(value.family), int(value.type), value.proto, self.show_descriptor(value.fileno())
+        if isinstance(value, select.epoll):
+            return "epoll", self.show_descriptor(value.fileno())
+        if isinstance(value, tuple):
+            if len(value) in (2, 4) and isinstance(value[0], str) and isinstance(value[1], int) and value[1]:
+                return (value[0], self.port(value[1]), *value[2:])
+            return tuple(map(self.show, value))
+        if isinstance(value, list):
+            return [self.show(each) for each in value]
+        if isinstance(value, bool) or value is None or isinstance(value, (float, str)):
+            return self._path(value) if isinstance(value, str) else value
+        if isinstance(value, Descriptor):
+            return self.show_descriptor(value)
+        if isinstance(value, int):
+            return int(value)
+        return f"<{type(value).__name__}>"
+
+    def show_descriptor(self, number: int) -> Any:
+        """Descriptors count from the first one that the program could have."""
+        return f"fd{number - self.base}" if number >= 0 else number
+
+    def name_of(self, number: int) -> str:
+        """The name of the first value that has this descriptor."""
+        return next((name for name, found in self._open().items() if found == number), "gone")
+
+    def _path(self, text: str) -> str:
+        return text.replace(self.folder, "FOLDER") if self.folder else text
+
+    def port(self, number: int) -> str:
+        """A port by the order in which it came up."""
+        return self.ports.setdefault(number, f"port{len(self.ports)}")
+
+    # ---- the end
+
+    def close(self) -> None:
+        """Close whatever is open; calls that wait end thereby or are waited for."""
+        for value in [*self.values.values(), *self.extra]:
+            try:
+                if self.later and isinstance(value, socket.socket) and value.fileno() >= 0:
+                    value.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+        for value in reversed([*self.values.values(), *self.extra]):
+            try:
+                if isinstance(value, Descriptor):
+                    os.close(value)
+                elif hasattr(value, "close"):
+                    value.close()
+            except (OSError, ValueError):
+                pass
+        for later in self.later.values():
+            later.thread.join(PATIENCE_S)
+        self._clean()
+
+    def _clean(self) -> None:
+        if self.folder:
+            for name in os.listdir(self.folder):
+                os.unlink(f"{self.folder}/{name}")
+            os.rmdir(self.folder)
