@@ -161,9 +161,10 @@ def _beginning_threads(body: Callable[..., Any]) -> Callable[..., Any]:
 class World:
     """One world for a body: hosts, and the process `program` (pid 100) on the first of them."""
 
-    def __init__(self, seed: int, epoch_s: int, hosts: Sequence[str]) -> None:
+    def __init__(self, seed: int, epoch_s: int, hosts: Sequence[str], profile: Any = None) -> None:
         from wavetank.kernel.choices import Choices
         from wavetank.kernel.core import Kernel
+        from wavetank.kernel.profile import DEFAULT
         from wavetank.kernel.recorder import Recorder
         from wavetank.kernel.stack import Stack
         from wavetank.network.fabric import Fabric
@@ -175,7 +176,7 @@ class World:
         self.stacks: dict[str, Stack] = {}
         for host in hosts:
             node = self.fabric.add(host)
-            node.stack = self.stacks[host] = Stack(host, node, self.fabric)
+            node.stack = self.stacks[host] = Stack(host, node, self.fabric, profile or DEFAULT)
 
     def process(self, host: str, name: str, pid: int) -> Any:
         """A new process without threads."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from wavetank.kernel import clock, core, guard, identity, locks, names, refusals
+from wavetank.kernel import clock, core, guard, identity, locks, names, profile, refusals
 from wavetank.kernel.tcp import state
 from wavetank.network import link
 
@@ -30,9 +30,9 @@ WORDS = " ".join(PAGE.split())
         (r"EHOSTUNREACH after 3.{:02} s", state.NO_NEIGHBOUR_NS - 3 * state.SECOND, 10 * state.MS),
         (r"sent again after {} ms", state.RTO_MIN, state.MS),
         (r"twice as long each time, to {} s", state.RTO_MAX, state.SECOND),
-        (r"ETIMEDOUT after {} times", state.RETRIES, 1),
-        (r"asked for \| after {} s", state.KEEP_IDLE_S, 1),
-        (r"s, {} times 75 s", state.KEEP_COUNT, 1),
+        (r"ETIMEDOUT after {} times", profile.DEFAULT.tcp_retries2, 1),
+        (r"asked for \| after {} s", profile.DEFAULT.tcp_keepalive_time, 1),
+        (r"s, {} times 75 s", profile.DEFAULT.tcp_keepalive_probes, 1),
         (r"its port rests for {} s", state.TIME_WAIT_NS, state.SECOND),
     ],
 )

@@ -98,6 +98,7 @@ class Thread:
         "framework",
         "greenlet",
         "held",
+        "holds",
         "hooks",
         "ident",
         "local",
@@ -125,6 +126,7 @@ class Thread:
         self.finished = False
         self.held = False  # its process is dead or its host paused: it must not run now
         self.exclusive = False
+        self.holds: tuple[Any, ...] = ()  # the files that the call it waits in keeps open
         self.reason: Any = ""
         self.deadline = FAR
         self.timer_at = FAR  # when the earliest heap entry for this thread fires

@@ -122,7 +122,9 @@ class Endpoint(File):
     # -- read(2) and write(2) on a socket
 
     def read(self, size: int) -> bytes:
-        """`read(2)` = `recv` without flags."""
+        """`read(2)` = `recv` without flags; of nothing, without a look (`sock_read_iter`)."""
+        if not size:
+            return b""
         data = self.receive(size, 0)
         if data is None:
             raise error(errno.EAGAIN)

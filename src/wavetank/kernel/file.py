@@ -124,14 +124,19 @@ class File:
         `exclusive`: one event wakes only one such waiter (Linux: `accept`).
         """
         kernel = core.K
-        entry = (kernel.running, mask)
-        kernel.running.exclusive = exclusive
+        thread = kernel.running
+        entry = (thread, mask)
+        thread.exclusive = exclusive
         self.waiters.append(entry)
+        self.references += 1  # a call keeps its file open, whoever closes the descriptor (fdget)
+        thread.holds = (self,)
         try:
             return kernel.park(reason, deadline) is not TIMEOUT
         finally:
             if entry in self.waiters:
                 self.waiters.remove(entry)
+            thread.holds = ()
+            self.release()
 
 
 class Waiting:

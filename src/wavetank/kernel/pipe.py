@@ -120,6 +120,8 @@ class Pipe:
         if pages < len(self.pages):
             raise error(errno.EBUSY)
         self.limit = pages
+        if len(self.pages) < pages:
+            self.writer.notify(WRITABLE)
         return pages * PAGE
 
     def end_closed(self) -> None:
@@ -198,6 +200,7 @@ class PipeWriter(File):
             raise broken_pipe()
         count = pipe.put(data)
         if not count:
+            pipe.reader.notify(READABLE)  # an edge for epoll, although nothing came (`pipe->poll_usage`)
             raise error(errno.EAGAIN)
         kernel = core.K
         kernel.recorder.event(kernel.now, _SEND, pipe.number, count, data[:count])

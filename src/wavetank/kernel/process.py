@@ -78,6 +78,13 @@ class Process:
 
     def install(self, file: File, at_least: int = 0) -> int:
         """Give `file` the lowest free descriptor (not below FIRST_FD + at_least); EMFILE when there are too many."""
+        fd = self.take_number(at_least)
+        file.hold()
+        self.fds[fd] = file
+        return fd
+
+    def take_number(self, at_least: int = 0) -> int:
+        """The lowest free descriptor, which is no longer free and not yet open (`get_unused_fd_flags`)."""
         self.need_room()
         if at_least:
             offset = at_least
@@ -91,9 +98,11 @@ class Process:
             self._next += 1
         fd = FIRST_FD + offset
         assert fd not in self.fds, f"descriptor {fd} of {self.name} handed out twice"
-        file.hold()
-        self.fds[fd] = file
         return fd
+
+    def return_number(self, fd: int) -> None:
+        """A descriptor that was taken and did not come to be open (`put_unused_fd`)."""
+        heappush(self._free, fd - FIRST_FD)
 
     def _skip_to(self, offset: int) -> None:
         while self._next <= offset:
@@ -194,6 +203,11 @@ class Process:
         if not power_lost:
             for fd in sorted(self.fds):
                 self.close(fd)
+            for thread in self.threads:
+                for file in thread.holds:
+                    file.release()
+            if kernel.soft:
+                kernel.run_soft()
         for call in self.exited:
             call(self)
 

@@ -68,6 +68,7 @@ class _AlwaysReady(File):
 
 
 _REAL_FILE: Final = _AlwaysReady("file")
+_REAL_FILE.hold()  # it stands for many, and is never closed
 
 
 def _file(fd: int) -> File | None:
@@ -107,12 +108,16 @@ def _wait_many(files: list[tuple[File, int]], deadline: int, reason: Any) -> boo
     entries = [(file, (thread, mask)) for file, mask in files]
     for file, entry in entries:
         file.waiters.append(entry)
+        file.references += 1
+    thread.holds = tuple(file for file, _ in files)
     try:
         return kernel.park(reason, deadline) is not TIMEOUT
     finally:
+        thread.holds = ()
         for file, entry in entries:
             if entry in file.waiters:
                 file.waiters.remove(entry)
+            file.release()
 
 
 class _Waiting:
@@ -345,9 +350,11 @@ class EpollFile(File):
 
     def poll(self) -> int:
         """Readable when an entry is ready."""
-        for item in self.ready:
-            if item.file.poll() & item.events:
+        ready = self.ready
+        while ready:  # what is ready no more leaves the list here, too (`__ep_eventpoll_poll`)
+            if ready[0].file.poll() & ready[0].events:
                 return IN | RDNORM
+            ready.popleft().listed = False
         return 0
 
     def released(self) -> None:
@@ -444,8 +451,8 @@ class epoll:
             raise ValueError("I/O operation on closed epoll object")
 
     def _target(self, fd: Any) -> tuple[EpollFile, int, File]:
-        self._check()
         number = fileno_of(fd)
+        self._check()
         core.K.tick()
         own = core.K.fds.get(self._fd)
         file = core.K.fds.get(number)

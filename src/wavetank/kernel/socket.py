@@ -13,10 +13,11 @@ import sys
 import warnings
 from operator import index
 from types import ModuleType
-from typing import Any, Final
+from typing import Any
 
-from wavetank.kernel import arguments, core, names, options, refusals
+from wavetank.kernel import arguments, core, inet, names, options
 from wavetank.kernel.arguments import bytes_of, size_into, timeout_ns
+from wavetank.kernel.c_errno import c_errno
 from wavetank.kernel.core import CALL_COST_NS, FAR
 from wavetank.kernel.endpoint import (
     AF_INET,
@@ -25,53 +26,20 @@ from wavetank.kernel.endpoint import (
     MSG_DONTWAIT,
     MSG_PEEK,
     MSG_WAITALL,
-    SOCK_DGRAM,
-    SOCK_SEQPACKET,
     SOCK_STREAM,
     Endpoint,
     Message,
 )
-from wavetank.kernel.file import READABLE, WRITABLE, File, Waiting, error
+from wavetank.kernel.file import ERR, HUP, READABLE, WRITABLE, File, Waiting, error
+from wavetank.kernel.making import MODIFIERS, TYPE_MASK, make
 from wavetank.kernel.process import FIRST_FD
 from wavetank.kernel.readiness import is_real
 from wavetank.kernel.replace import replace_calls
-from wavetank.kernel.stack import UDP, UDPLITE
-from wavetank.kernel.tcp.connection import Tcp
-from wavetank.kernel.udp import Udp
-from wavetank.kernel.unix import Unix, unix_pair
+from wavetank.kernel.unix import names as unix_names
+from wavetank.kernel.unix import unix_pair
 
-_TYPE_MASK: Final = 0xF
-_MODIFIERS: Final = real.SOCK_NONBLOCK | real.SOCK_CLOEXEC
 _default_timeout: float | None = None
 _Ancillary = list[tuple[int, int, bytes]]
-
-
-def _make(family: int, type_: int, proto: int) -> Endpoint:
-    """A new kernel socket, or the errno that Linux gives for the combination (socket(2))."""
-    stack = core.K.process.stack
-    kind = type_ & _TYPE_MASK
-    if type_ & ~(_TYPE_MASK | _MODIFIERS):
-        raise error(errno.EINVAL)
-    if family in (AF_INET, AF_INET6):
-        if kind == SOCK_STREAM and proto in (0, 6):
-            return Tcp(stack, family, 6)
-        if kind == SOCK_DGRAM and proto in (0, UDP, UDPLITE):
-            return Udp(stack, family, proto or UDP)
-        if kind == real.SOCK_RAW or (kind == SOCK_DGRAM and proto in (1, 58)):
-            raise refusals.unsupported("socket.SOCK_RAW", "raw sockets need a real network device", errno.EPERM)
-        if (kind, proto) in ((SOCK_STREAM, 132), (SOCK_STREAM, 262), (SOCK_SEQPACKET, 132)):
-            raise refusals.unsupported(f"socket protocol {proto}", "SCTP and MPTCP", errno.EPROTONOSUPPORT)
-        raise error(errno.EPROTONOSUPPORT if kind in (1, 2, 3) else errno.ESOCKTNOSUPPORT)
-    if family == AF_UNIX:
-        if kind not in (SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET, real.SOCK_RAW):
-            raise error(errno.ESOCKTNOSUPPORT)
-        if proto not in (0, AF_UNIX):
-            raise error(errno.EPROTONOSUPPORT)
-        return Unix(stack, SOCK_DGRAM if kind == real.SOCK_RAW else kind)
-    for name in ("AF_PACKET", "AF_NETLINK", "AF_VSOCK", "AF_BLUETOOTH", "AF_CAN", "AF_ALG", "AF_TIPC", "AF_QIPCRTR"):
-        if family == getattr(real, name, -1):
-            raise refusals.unsupported(f"socket.{name}", "only IPv4, IPv6 and UNIX are simulated", errno.EAFNOSUPPORT)
-    raise error(errno.EAFNOSUPPORT)
 
 
 def _endpoint(file: File | None) -> Endpoint:
@@ -101,10 +69,10 @@ class socket:
             family = AF_INET if family == -1 else family
             type = SOCK_STREAM if type == -1 else type
             proto = 0 if proto == -1 else proto
-            file = _make(family, type, proto)
+            file = make(family, type, proto)
             self._sim_fd = self._sim_process.install(file)
             file.nonblocking = bool(type & real.SOCK_NONBLOCK)
-            self._sim_family, self._sim_type, self.proto = family, type & ~_MODIFIERS, proto
+            self._sim_family, self._sim_type, self.proto = family, type & ~MODIFIERS, proto
         self._sim_timeout: int | None = None
         if type != -1 and fileno is None and type & real.SOCK_NONBLOCK:
             self._sim_timeout = 0
@@ -124,7 +92,7 @@ class socket:
         file = _endpoint(given)
         self._sim_fd = fileno
         self._sim_family = file.family if family == -1 else family
-        self._sim_type = file.type if type == -1 else type & ~_MODIFIERS
+        self._sim_type = file.type if type == -1 else type & ~MODIFIERS
         self.proto = file.protocol if proto == -1 else proto
 
     # ---- descriptor
@@ -136,6 +104,20 @@ class socket:
         """Every call: pay for it, and find the file."""
         core.K.tick()
         return self._sim_file()
+
+    def _sim_start_with(self, address: Any, call: str) -> Endpoint:
+        """A call with an address: CPython looks at that before the kernel looks at the descriptor."""
+        core.K.tick()
+        family = self._sim_family
+        file = core.K.fds.get(self._sim_fd)
+        if address is not None and getattr(file, "family", 0) != family:
+            if family in (AF_INET, AF_INET6):
+                inet.parse_address(family, address, call)
+            else:
+                unix_names.parse(address)
+            if file is not None:  # a number that meanwhile belongs to another socket
+                raise error(errno.EINVAL if _endpoint(file).family == AF_INET6 else errno.EAFNOSUPPORT)
+        return _endpoint(file)
 
     def fileno(self) -> int:
         """The descriptor, -1 after close."""
@@ -211,9 +193,9 @@ class socket:
     def _sim_deadline(self, file: Endpoint, flags: int = 0) -> int:
         """Until when to wait: FAR for ever, -1 not at all."""
         timeout = self._sim_timeout
-        if timeout == 0 or flags & MSG_DONTWAIT or (timeout is None and file.nonblocking):
+        if flags & MSG_DONTWAIT or (not timeout and file.nonblocking):
             return -1
-        return FAR if timeout is None else core.K.now + timeout
+        return core.K.now + timeout if timeout else FAR  # a duplicate may have set the descriptor to wait
 
     def _sim_wait(self, file: Endpoint, mask: int, deadline: int, call: str, *, exclusive: bool = False) -> None:
         """Wait until something may have changed; EAGAIN, or TimeoutError, when that is not allowed any more."""
@@ -223,9 +205,15 @@ class socket:
             if file.poll() & mask:
                 return
         if deadline < 0:
+            c_errno.value = errno.EAGAIN  # which a buffer in C puts into the error that it raises
             raise error(errno.EAGAIN)
         if kernel.now >= deadline or not file.wait(mask, deadline, Waiting(call, file), exclusive=exclusive):
             raise TimeoutError("timed out")
+
+    def _sim_ready(self, file: Endpoint, mask: int, deadline: int, call: str) -> None:
+        """With a timeout CPython polls before it calls (`sock_call_ex`)."""
+        while not file.poll() & (mask | ERR | HUP):
+            self._sim_wait(file, mask, deadline, call)
 
     # ---- receiving
 
@@ -238,7 +226,12 @@ class socket:
         file = kernel.fds.get(self._sim_fd)
         if file is None or bufsize <= 0 or flags:
             return self._sim_recv_rare(bufsize, flags)
-        data: bytes | None = file.receive(bufsize, 0)
+        try:
+            data: bytes | None = file.receive(bufsize, 0)
+        except OSError:
+            if not self._sim_timeout or file.poll():
+                raise
+            data = None
         if data is None:
             data = self._sim_recv_waiting(bufsize, 0)
         if kernel.soft:
@@ -249,7 +242,7 @@ class socket:
     def _sim_recv_rare(self, bufsize: int, flags: int) -> bytes:
         if bufsize < 0:
             raise ValueError("negative buffersize in recv")
-        if not bufsize and core.K.fds.get(self._sim_fd) is not None:
+        if not bufsize:
             return b""  # without a call (`sock_recv_guts`): a datagram stays
         return self._sim_recv_waiting(bufsize, flags)
 
@@ -260,6 +253,8 @@ class socket:
         whole = flags & MSG_WAITALL and deadline >= 0 and file.type == SOCK_STREAM and not flags & MSG_PEEK
         parts: list[bytes] = []
         left = bufsize
+        if self._sim_timeout:
+            self._sim_ready(file, READABLE, deadline, "recv()")
         while True:
             data = file.receive(left, kind)
             if data is not None:
@@ -292,6 +287,8 @@ class socket:
     def _sim_receive(self, size: int, flags: int, ancillary_size: int, call: str) -> Message:
         file = self._sim_start()
         deadline = self._sim_deadline(file, flags)
+        if self._sim_timeout:
+            self._sim_ready(file, READABLE, deadline, call)
         while True:
             message = file.receive_message(size, flags & ~MSG_DONTWAIT, ancillary_size)
             if message is not None:
@@ -323,7 +320,8 @@ class socket:
             raise ValueError("negative buffer size in recvmsg()")
         if ancbufsize < 0:
             raise ValueError("invalid ancillary data buffer length")
-        return self._sim_receive(bufsize, flags, ancbufsize, "recvmsg()")
+        data, *rest = self._sim_receive(bufsize, flags, ancbufsize, "recvmsg()")
+        return data[:bufsize], *rest  # MSG_TRUNC makes no more of it (`sock_recvmsg_guts`)
 
     def recvmsg_into(self, buffers: Any, ancbufsize: int = 0, flags: int = 0, /) -> tuple[int, _Ancillary, int, Any]:
         """Receive data with ancillary data into several buffers."""
@@ -352,6 +350,8 @@ class socket:
             raise error(errno.EBADF)
         if type(data) is not bytes:
             data = bytes_of(data)
+        if self._sim_timeout:
+            self._sim_ready(file, WRITABLE, kernel.now + self._sim_timeout, "send()")
         sent: int | None = file.send(data, flags)
         if sent is None or (sent < len(data) and self._sim_timeout is None):
             sent = self._sim_send_waiting(data, flags, sent or 0)
@@ -414,7 +414,7 @@ class socket:
         return self._sim_send_to(data, address, arguments.c_int(flags), arguments.ancillary_of(ancdata), "sendmsg()")
 
     def _sim_send_to(self, data: Any, address: Any, flags: int, ancillary: _Ancillary, call: str) -> int:
-        file = self._sim_start()
+        file = self._sim_start_with(address, "sendto")
         deadline = self._sim_deadline(file, flags)
         while True:
             sent = file.send_to(data, address, flags & ~MSG_DONTWAIT, ancillary)
@@ -433,7 +433,7 @@ class socket:
 
     def bind(self, address: Any, /) -> None:
         """Give the socket a local address."""
-        self._sim_start().bind(address)
+        self._sim_start_with(address, "bind").bind(address)
 
     def listen(self, backlog: int = 128, /) -> None:
         """Accept connections from now on."""
@@ -444,15 +444,20 @@ class socket:
         file = self._sim_start()
         deadline = self._sim_deadline(file)
         process = core.K.process
-        while True:
-            process.need_room()  # before a connection is taken: without one it stays (net/socket.c, __sys_accept4_file)
-            got = file.accept()
-            if got is not None:
-                break
-            self._sim_wait(file, READABLE, deadline, "accept()", exclusive=True)
+        if self._sim_timeout:
+            self._sim_ready(file, READABLE, deadline, "accept()")
+        fd = process.take_number()  # before a connection is taken: without one it stays (__sys_accept4_file)
+        try:
+            while (got := file.accept()) is None:
+                self._sim_wait(file, READABLE, deadline, "accept()", exclusive=True)
+        except BaseException:
+            process.return_number(fd)
+            raise
         new, address = got
+        new.hold()
+        process.fds[fd] = new
         core.K.streak = 0
-        return process.install(new), address
+        return fd, address
 
     def connect(self, address: Any, /) -> None:
         """Connect; waits as the timeout says."""
@@ -472,7 +477,7 @@ class socket:
             return problem.errno
 
     def _sim_connect(self, address: Any) -> int:
-        file = self._sim_start()
+        file = self._sim_start_with(address, "connect")
         kernel = core.K
         done = file.connect(address)
         if kernel.soft:
@@ -546,7 +551,7 @@ class _Calls:
         if family != AF_UNIX:
             raise error(errno.EOPNOTSUPP if family in (AF_INET, AF_INET6) else errno.EAFNOSUPPORT)
         kernel.process.need_room(2)
-        one, two = unix_pair(kernel.process.stack, type & _TYPE_MASK)
+        one, two = unix_pair(kernel.process.stack, type & TYPE_MASK)
         made = []
         for file in (one, two):
             fd = kernel.process.install(file)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
 from wavetank.kernel.file import error
+from wavetank.kernel.profile import DEFAULT, Profile
 from wavetank.network.address import is_loopback
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from wavetank.kernel.process import Process
     from wavetank.network.fabric import Fabric, Node
 
-#: /proc/sys/net/ipv4/ip_local_port_range
-EPHEMERAL: Final = (32768, 60999)
 #: IPPROTO_UDP, IPPROTO_UDPLITE
 UDP, UDPLITE = 17, 136
 #: TCP_LISTEN, include/net/tcp_states.h
@@ -32,11 +31,13 @@ UNLIMITED: Final = 1 << 62
 class Ports:
     """The bound ports of one transport protocol on one host."""
 
-    def __init__(self) -> None:
+    def __init__(self, ephemeral: tuple[int, int], start: int = 0) -> None:
+        """`start`: after how many of the ephemeral ports the search begins, so that protocols take different ones."""
         self.bound: dict[int, dict[Any, None]] = {}  # an ordered set
         self.limit = UNLIMITED  # at most so many ephemeral ports are taken
-        self.next_even = EPHEMERAL[0]
-        self.next_odd = EPHEMERAL[0] + 1
+        self.lowest, self.highest = ephemeral
+        self.next_even = self.lowest + start % (self.highest - self.lowest) // 2 * 2
+        self.next_odd = self.next_even + 1
 
     def add(self, port: int, owner: Any) -> None:
         """`owner` (with `local_ip`, `v6_only`, `shares_with(other)`) holds `port` now."""
@@ -68,22 +69,24 @@ class Ports:
         """A free port for bind to port 0: odd ones, as Linux prefers (the even ones are for connect)."""
         if self._exhausted():
             raise error(errno.EADDRINUSE)
-        span = (EPHEMERAL[1] - EPHEMERAL[0] + 1) // 2
-        for _ in range(2 * span):
+        for _ in range(self.highest - self.lowest + 1):
             port = self.next_odd
-            self.next_odd = port + 2 if port + 2 <= EPHEMERAL[1] else (EPHEMERAL[0] + (port + 1) % 2)
+            self.next_odd = self._after(port)
             if not any(overlap(owner, other) for other in self.bound.get(port, ())):
                 return port
         raise error(errno.EADDRINUSE)
+
+    def _after(self, port: int) -> int:
+        """The next port of the same kind, odd or even; behind the last one, the first of the other kind."""
+        return port + 2 if port + 2 <= self.highest else self.lowest + (port - self.lowest + 1) % 2
 
     def free_for_connect(self, taken: Any) -> int:
         """A free local port for a new connection; `taken(port)` says whether this very connection exists."""
         if self._exhausted():
             raise error(errno.EADDRNOTAVAIL)
-        span = (EPHEMERAL[1] - EPHEMERAL[0] + 1) // 2
-        for _ in range(2 * span):
+        for _ in range(self.highest - self.lowest + 1):
             port = self.next_even
-            self.next_even = port + 2 if port + 2 <= EPHEMERAL[1] else (EPHEMERAL[0] + (port + 1) % 2)
+            self.next_even = self._after(port)
             if port not in self.bound and not taken(port):
                 return port
         raise error(errno.EADDRNOTAVAIL)
@@ -91,7 +94,11 @@ class Ports:
     def _exhausted(self) -> bool:
         if self.limit == UNLIMITED:
             return False
-        return sum(EPHEMERAL[0] <= port <= EPHEMERAL[1] for port in self.bound) >= self.limit
+        return sum(self.lowest <= port <= self.highest for port in self.bound) >= self.limit
+
+
+def _datagram_ports(profile: Profile) -> dict[int, Ports]:
+    return {UDP: Ports(profile.ip_local_port_range, 10_000), UDPLITE: Ports(profile.ip_local_port_range, 20_000)}
 
 
 def overlap(one: Any, other: Any) -> bool:
@@ -109,13 +116,14 @@ def overlap(one: Any, other: Any) -> bool:
 class Stack:
     """The network side of one host."""
 
-    def __init__(self, name: str, node: Node, fabric: Fabric) -> None:
+    def __init__(self, name: str, node: Node, fabric: Fabric, profile: Profile = DEFAULT) -> None:
         self.name = name
+        self.profile = profile
         self.node = node
         self.fabric = fabric
-        self.tcp = Ports()
+        self.tcp = Ports(profile.ip_local_port_range)
         #: By protocol number.
-        self.datagram = {UDP: Ports(), UDPLITE: Ports()}
+        self.datagram = _datagram_ports(profile)
         #: Established and half-open connections by (local ip, local port, remote ip, remote port).
         self.connections: dict[tuple[str, int, str, int], Any] = {}
         self.listeners: dict[int, list[Any]] = {}
@@ -175,8 +183,8 @@ class Stack:
             vanish = getattr(endpoint, "vanish", None)
             if vanish is not None:
                 vanish()
-        self.tcp = Ports()
-        self.datagram = {UDP: Ports(), UDPLITE: Ports()}
+        self.tcp = Ports(self.profile.ip_local_port_range)
+        self.datagram = _datagram_ports(self.profile)
         self.bound_ports(self.port_limit)
         for table in (self.connections, self.listeners, self.abstract):
             table.clear()

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tests.parity.language.machine import Machine
 
 _MASK = 0xFFFF_FFFF
+_FIN_WAIT1 = 4
 
 
 def _descriptor(number: int) -> Any:
@@ -55,11 +56,18 @@ def listener(machine: Machine, host: str = "127.0.0.1", backlog: int = 5, *optio
     return made
 
 
-def tcp(machine: Machine, host: str = "127.0.0.1") -> tuple[Any, Any]:
-    """Both ends of a connection: the one that connected, the one that was accepted. The listener is closed."""
+def tcp(machine: Machine, host: str = "127.0.0.1", buffers: int = 0) -> tuple[Any, Any]:
+    """Both ends of a connection: the one that connected, the one that was accepted. The listener is closed.
+
+    `buffers`: SO_SNDBUF and SO_RCVBUF of both, set before they are connected.
+    """
     listening = listener(machine, host)
     with listening:
         one = make_socket(machine, listening.family)
+        if buffers:
+            for each in (listening, one):
+                each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffers)
+                each.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffers)
         one.connect_ex(listening.getsockname())
         machine.settle()
         other, _ = listening.accept()
@@ -126,6 +134,8 @@ def nobody(machine: Machine, host: str = "127.0.0.1") -> Any:
             except OSError:
                 one.close()
                 other.close()
+        one.setblocking(False)
+        other.setblocking(False)
         other.connect(other.getsockname())  # takes what comes from itself alone
         machine.values[key] = one
         machine.values[f"{key} UDP"] = other
@@ -135,7 +145,7 @@ def nobody(machine: Machine, host: str = "127.0.0.1") -> Any:
 
 def abstract(machine: Machine, number: int) -> bytes:
     """An abstract UNIX name of this program's own."""
-    return b"\0wavetank parity %d %d" % (os.getpid(), number)
+    return b"\0wavetank parity " + machine.token + b"%d" % number
 
 
 def path(machine: Machine, name: str) -> str:
@@ -179,15 +189,15 @@ def rights(machine: Machine, *things: Any) -> list[Any]:
 
 def credentials(machine: Machine, sock: Any) -> Any:
     """SO_PEERCRED, by who it is."""
-    return _whose(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    return whose(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
 
 
-def _whose(packed: bytes) -> Any:
-    pid, uid, gid = struct.unpack("iii", packed)
+def whose(packed: bytes) -> Any:
+    numbers = struct.unpack(f"{len(packed) // 4}i", packed[: len(packed) // 4 * 4])  # fewer where they were cut off
     mine = (os.getpid(), os.getuid(), os.getgid())
     return tuple(
         "mine" if value == own else value if value in (0, -1) else "other"
-        for value, own in zip((pid, uid, gid), mine, strict=True)
+        for value, own in zip(numbers, mine, strict=False)
     )
 
 
@@ -202,8 +212,8 @@ def received(machine: Machine, sock: Any, size: int, ancillary_size: int, flags:
                 machine.passed += 1
                 machine.values[f"passed{machine.passed}"] = _descriptor(number)
             shown.append(("rights", len(packed), [machine.show_descriptor(number) for number in numbers]))
-        elif (level, kind) == (socket.SOL_SOCKET, 2) and len(packed) == 12:
-            shown.append(("credentials", _whose(packed)))
+        elif (level, kind) == (socket.SOL_SOCKET, 2):
+            shown.append(("credentials", len(packed), whose(packed)))
         else:
             shown.append((level, kind, packed))
     return what, shown, message_flags, address
@@ -239,12 +249,16 @@ def dup2(machine: Machine, thing: Any, other: Any) -> Any:
 
 def fromfd(machine: Machine, thing: Any, family: int, kind: int) -> Any:
     """`socket.fromfd`: a duplicate as a socket object."""
-    return socket.fromfd(machine.number(thing), family, kind)
+    made = socket.fromfd(machine.number(thing), family or thing.family, kind)
+    made.setblocking(False)
+    return made
 
 
 def adopt(machine: Machine, number: int) -> Any:
     """`socket.socket(fileno=)`: family, type and protocol are found out."""
-    return socket.socket(fileno=int(number))
+    made = socket.socket(fileno=int(number))
+    made.setblocking(False)
+    return made
 
 
 def detach(machine: Machine, sock: Any) -> Any:
@@ -260,9 +274,14 @@ def descriptor(machine: Machine, thing: Any) -> Any:
 
 
 def ioctl(machine: Machine, thing: Any, request: int) -> int:
-    """`ioctl` that answers with an int: FIONREAD, TIOCOUTQ."""
-    answer = fcntl.ioctl(machine.number(thing), request, b"\0\0\0\0")
-    return int(struct.unpack("i", answer)[0])
+    """`ioctl` that answers with an int: FIONREAD, TIOCOUTQ (of TCP sockets without a connection: nothing sensible)."""
+    if request == termios.TIOCOUTQ and isinstance(thing, socket.socket) and thing.family != socket.AF_UNIX:
+        try:
+            thing.getpeername()
+        except OSError:
+            return -1
+    answer = int(struct.unpack("i", fcntl.ioctl(machine.number(thing), request, b"\0\0\0\0"))[0])
+    return min(answer, 10_000) if machine.number(thing) in machine.filled else answer
 
 
 def flags(machine: Machine, thing: Any) -> int:
@@ -295,28 +314,55 @@ def pipe_size(machine: Machine, thing: Any, *size: int) -> int:
 # ---- much at once
 
 
-def fill(machine: Machine, sock: Any, chunk: int = 65536, send_buffer: int = 20_000) -> str:
-    """Send until nothing more is taken. How much that was is not recorded for TCP (see the page of differences).
+def flood(machine: Machine, sock: Any, chunk: int = 65536) -> str:
+    """`fill`, after which it is not recorded when a TCP socket becomes writable (see the page of differences)."""
+    if sock.family != socket.AF_UNIX:
+        machine.filled.add(sock.fileno())
+    return fill(machine, sock, chunk)
 
-    The send buffer is made small before, so that it takes no megabytes; 0 leaves it.
-    """
-    total = 0
-    if send_buffer and isinstance(sock, socket.socket) and sock.family != socket.AF_UNIX:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
+
+def fill(machine: Machine, sock: Any, chunk: int = 65536) -> str:
+    """Send until nothing more is taken. How much that was is not recorded for TCP (see the page of differences)."""
     stalled = 0
     block = b"f" * chunk
     while stalled < 2:  # the loopback gives back memory when it has delivered
         try:
             if hasattr(sock, "send"):
-                total += sock.send(block)
+                sock.send(block)
             else:
-                total += os.write(machine.number(sock), block)
+                os.write(machine.number(sock), block)
             stalled = 0
         except BlockingIOError:
             stalled += 1
             machine.settle()
-    machine.filled[machine.number(sock)] = total
     return "full"
+
+
+def transfer(machine: Machine, one: Any, other: Any, size: int) -> Any:
+    """Send `size` bytes from `one` and receive them at `other`, in turns: how many came, and whether unchanged."""
+    drain(machine, other)
+    block = data(machine, size)
+    received, sent = bytearray(), 0
+    idle = 0
+    while len(received) < size and idle < 100:
+        idle += 1
+        try:
+            if sent < size:
+                sent += one.send(block[sent : sent + 65536])
+                idle = 0
+        except BlockingIOError:
+            pass
+        machine.settle()
+        try:
+            part = other.recv(65536)
+        except BlockingIOError:
+            continue
+        if not part:
+            break
+        received += part
+        idle = 0
+    drain(machine, other)
+    return min(len(received), size), bytes(received) == block
 
 
 def drain(machine: Machine, sock: Any, chunk: int = 65536) -> Any:
@@ -344,7 +390,12 @@ def drain(machine: Machine, sock: Any, chunk: int = 65536) -> Any:
 
 def epoll_wait(machine: Machine, poller: Any, most: int = -1, timeout: float = 0) -> Any:
     """`epoll.poll`: names and flags in the order of the ready list."""
-    return [(machine.name_of(number), mask) for number, mask in poller.poll(timeout, most)]
+    return _told(machine, poller.poll(timeout, most))
+
+
+def _told(machine: Machine, found: list[tuple[int, int]]) -> Any:
+    known = [(number, machine.known(number, mask)) for number, mask in found]
+    return [[machine.name_of(number), mask] for number, mask in known if mask]
 
 
 def make_epoll(machine: Machine) -> Any:
@@ -372,21 +423,31 @@ def poll(machine: Machine, things: list[Any], mask: int, timeout_ms: int = 0) ->
     poller = select.poll()
     for each in things:
         poller.register(machine.number(each), mask)
-    return [(machine.name_of(number), found) for number, found in poller.poll(timeout_ms)]
+    return _told(machine, poller.poll(timeout_ms))
 
 
 def select_sets(machine: Machine, reading: Any, writing: Any, exceptional: Any, timeout: float = 0) -> Any:
     """`select`: three lists of names."""
     numbers = [[machine.number(each) for each in things] for things in (reading, writing, exceptional)]
-    return [[machine.name_of(number) for number in found] for found in select.select(*numbers, timeout)]
+    reading, writing, exceptional = select.select(*numbers, timeout)
+    writing = [number for number in writing if number not in machine.filled]
+    return [[machine.name_of(number) for number in found] for found in (reading, writing, exceptional)]
 
 
 # ---- states and time
 
 
 def state(machine: Machine, sock: Any) -> int:
-    """The state of a TCP socket (TCP_INFO)."""
-    return int(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 8)[0])
+    """The state of a TCP socket (TCP_INFO).
+
+    A FIN alone is acknowledged within one tick of the kernel's timer, sooner or later: that is waited for.
+    """
+    for _ in range(100):
+        found = int(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 8)[0])
+        if found != _FIN_WAIT1 or ioctl(machine, sock, termios.TIOCOUTQ) != 1:
+            break
+        time.sleep(0.001)
+    return found
 
 
 def pause(machine: Machine, seconds: float) -> None:
@@ -415,8 +476,9 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
         function.__name__: function
         for function in (
             listener, tcp, udp, pair, pipe, accept, at, nobody, abstract, path, data, linger, mreq, octets, rights,
-            credentials, received, read, write, close, dup, dup2, fromfd, adopt, detach, descriptor, ioctl, flags, inheritable,
-            blocking, kind_of, pipe_size, fill, drain, register, modify, unregister, poll, state, pause, quiet,
+            credentials, received, read, write, close, dup, dup2, fromfd, adopt, detach, descriptor, ioctl, flags,
+            inheritable, blocking, kind_of, pipe_size, fill, flood, drain, transfer, register, modify, unregister, poll,
+            state, pause, quiet,
         )
     },
 }  # fmt: skip

@@ -11,9 +11,12 @@ loopback's own queue (see `sides`), in the simulator nothing.
 from __future__ import annotations
 
 import ast
+import contextlib
 import errno
 import fcntl
+import itertools
 import os
+import re
 import select
 import socket
 import struct
@@ -30,8 +33,20 @@ from tests.parity.language.program import Program, Step
 EVERY = 0x1 | 0x2 | 0x4 | 0x40 | 0x80 | 0x100 | 0x200 | 0x2000
 #: Data longer than this is recorded as length and checksum.
 SHOWN = 40
+#: So many descriptors a program has at most.
+MOST_DESCRIPTORS = 100
 #: Real seconds that a call which waits may take.
 PATIENCE_S = 20.0
+
+
+#: Autobind: five hexadecimal digits (unix_autobind).
+_NAMED = re.compile(rb"^\0([0-9a-f]{5})$")
+
+
+#: Names of UNIX sockets are of one run: what an earlier one has left may still be in use.
+_MACHINES = itertools.count()
+#: Calls with an address. A stale descriptor may belong to a socket of another family by now.
+_ADDRESSED = ("bind", "connect", "connect_ex", "sendto")
 
 
 class Stop(Exception):
@@ -42,6 +57,13 @@ def _lengths(value: Any) -> Any:
     if isinstance(value, bytes):
         return len(value)
     return tuple(map(_lengths, value)) if isinstance(value, tuple) else value
+
+
+def _is_of_another_family(sock: Any) -> bool:
+    try:
+        return bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_DOMAIN) != sock.family)
+    except OSError:
+        return False
 
 
 class Descriptor(int):
@@ -72,13 +94,14 @@ class Machine:
         self.asleep = asleep
         self.values: dict[str, Any] = {}
         self.named: dict[int, str] = {}
-        self.ports: dict[int, str] = {}
+        self.ports: dict[int | bytes, str] = {}
         self.later: dict[str, Later] = {}
         self.flags: dict[str, int] = {}
         self.extra: list[Any] = []
         self.produced = self.passed = 0
-        self.filled: dict[int, int] = {}
+        self.filled: set[int] = set()
         self.folder = ""
+        self.token = b"%07d.%07d." % (os.getpid(), next(_MACHINES))
         self.visited: set[str] = set()
         with socket.socket() as probe:
             self.base = probe.fileno()
@@ -100,6 +123,8 @@ class Machine:
         try:
             if step.call == "done()":
                 outcome = self._done(step)
+            elif step.call.startswith("release("):
+                outcome = self._release(step, tree)
             elif step.later:
                 outcome = self._begin(step, tree)
             else:
@@ -107,6 +132,8 @@ class Machine:
         except Stop as missing:
             return "stop", str(missing)
         self.settle()
+        for later in self.later.values():
+            self.asleep(later)
         return outcome, self._readiness()
 
     def _outcome(self, step: Step, call: Callable[[], Any]) -> Any:
@@ -150,6 +177,18 @@ class Machine:
             return "still waits"
         later.thread.join()
         return later.outcome
+
+    def _release(self, step: Step, tree: ast.expr) -> Any:
+        """End a call that still waits by shutting its socket down: how it ended."""
+        assert isinstance(tree, ast.Call)
+        outcome = self._done(step)
+        if outcome != "still waits":
+            return outcome
+        with contextlib.suppress(OSError):
+            self._value(tree.args[0]).shutdown(socket.SHUT_RDWR)
+        later = self.later.pop(step.party)
+        later.over.wait(PATIENCE_S)
+        return "released", later.outcome
 
     # ---- expressions
 
@@ -198,6 +237,8 @@ class Machine:
             owner = self._value(node.value)
             if not hasattr(owner, node.attr):
                 raise Stop(f"{node.attr} of a {type(owner).__name__}")
+            if node.attr in _ADDRESSED and _is_of_another_family(owner):
+                raise Stop("a stale descriptor of another family")
             return getattr(owner, node.attr)
         assert isinstance(node, ast.Name)
         function = calls.FUNCTIONS.get(node.id)
@@ -230,18 +271,26 @@ class Machine:
         for number in numbers.values():
             poll.register(number, EVERY)
         ready = dict(poll.poll(0)) if numbers else {}
-        flags = {name: ready.get(number, 0) for name, number in numbers.items()}
+        flags = {name: self.known(number, ready.get(number, 0)) for name, number in numbers.items()}
         changed = {name: mask for name, mask in flags.items() if self.flags.get(name) != mask}
         for name, value in self.flags.items():
             if name not in flags and value != -1:
                 changed[name] = -1
-        self.flags = {name: -1 for name in self.flags} | flags
+        self.flags = dict.fromkeys(self.flags, -1) | flags
         return changed
+
+    def known(self, number: int, mask: int) -> int:
+        """Between full and empty, when a TCP socket becomes writable follows from how Linux counts memory."""
+        return mask & ~(select.POLLOUT | select.POLLWRNORM) if number in self.filled else mask
 
     def show(self, value: Any) -> Any:
         """A result in the form that is compared."""
         if isinstance(value, (bytes, bytearray, memoryview)):
-            data = bytes(value)
+            data = _NAMED.sub(
+                lambda found: b"\0" + self.port(found[1]).encode(), bytes(value).replace(self.token, b"PID")
+            )
+            if data.count(b"f") > len(data) // 2 > SHOWN and self.filled:
+                return "of flood", data.replace(b"f", b"")
             return data if len(data) <= SHOWN else ("data", len(data), zlib.crc32(data))
         if isinstance(value, socket.socket):
             return "socket", int(value.family), int(value.type), value.proto, self.show_descriptor(value.fileno())
@@ -250,6 +299,11 @@ class Machine:
         if isinstance(value, tuple):
             if len(value) in (2, 4) and isinstance(value[0], str) and isinstance(value[1], int) and value[1]:
                 return (value[0], self.port(value[1]), *value[2:])
+            if len(value) == 3 and value[:2] == (socket.SOL_SOCKET, 2):
+                return "credentials", len(value[2]), calls.whose(value[2])
+            if len(value) == 3 and value[:2] == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                numbers = struct.unpack(f"{len(value[2]) // 4}i", value[2][: len(value[2]) // 4 * 4])
+                return "rights", len(value[2]), [self.show_descriptor(number) for number in numbers]
             return tuple(map(self.show, value))
         if isinstance(value, list):
             return [self.show(each) for each in value]
@@ -272,8 +326,8 @@ class Machine:
     def _path(self, text: str) -> str:
         return text.replace(self.folder, "FOLDER") if self.folder else text
 
-    def port(self, number: int) -> str:
-        """A port by the order in which it came up."""
+    def port(self, number: int | bytes) -> str:
+        """A port, or a UNIX name that the kernel has made up, by the order in which they came up."""
         return self.ports.setdefault(number, f"port{len(self.ports)}")
 
     # ---- the end
@@ -296,6 +350,7 @@ class Machine:
                 pass
         for later in self.later.values():
             later.thread.join(PATIENCE_S)
+        os.closerange(self.base, self.base + MOST_DESCRIPTORS)
         self._clean()
 
     def _clean(self) -> None:

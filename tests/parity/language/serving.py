@@ -14,6 +14,7 @@ repeatable:
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import os
 import pickle
@@ -66,8 +67,10 @@ def _simulated_runner() -> Any:
     from importlib import import_module
 
     from tests.unit import kernel_harness
-    from wavetank.kernel import core
+    from wavetank.kernel import core, profile
     from wavetank.kernel.shims import FACES
+
+    host = profile.of_host()
 
     image = kernel_harness.World(0, 1_700_000_000, ("image",))
     process = image.process("image", "image", 1)
@@ -86,7 +89,7 @@ def _simulated_runner() -> Any:
 
     def run(program: Any) -> Any:
         faulthandler.dump_traceback_later(STUCK_S, exit=True)
-        ok, record = kernel_harness.World(1, 1_700_000_000, ("alpha", "beta")).run(body, (program,))
+        ok, record = kernel_harness.World(1, 1_700_000_000, ("alpha", "beta"), host).run(body, (program,))
         faulthandler.cancel_dump_traceback_later()
         return record if ok else f"the simulator failed:\n{record}"
 
@@ -144,11 +147,20 @@ def own_network() -> bool:
     import fcntl
     import socket
 
-    new_network, up, running, get_ready = 0x40000000, 0x1, 0x40, 0x8914  # CLONE_NEWNET, IFF_UP, IFF_RUNNING, SIOCSIFFLAGS
+    new_network, up, running, get_ready = (
+        0x40000000,
+        0x1,
+        0x40,
+        0x8914,
+    )  # CLONE_NEWNET, IFF_UP, IFF_RUNNING, SIOCSIFFLAGS
     if ctypes.CDLL(None, use_errno=True).unshare(new_network):
         return False
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
         fcntl.ioctl(control, get_ready, struct.pack("16sh", b"lo", up | running))
+    with contextlib.suppress(OSError):  # what one connection has learnt about the loopback is not for the next one
+        Path("/proc/sys/net/ipv4/tcp_no_metrics_save").write_text("1")
+    with contextlib.suppress(OSError):  # Linux's own default; BBR would send by timers
+        Path("/proc/sys/net/ipv4/tcp_congestion_control").write_text("cubic")
     return True
 
 

@@ -22,7 +22,7 @@ from wavetank.kernel.endpoint import Endpoint
 from wavetank.kernel.file import File, error
 from wavetank.kernel.pipe import Pipe, PipeReader, PipeWriter
 from wavetank.kernel.process import FIRST_FD
-from wavetank.kernel.readiness import fileno_of
+from wavetank.kernel.readiness import EpollFile, fileno_of
 from wavetank.kernel.replace import replace_calls
 from wavetank.kernel.udp import Udp
 
@@ -160,7 +160,7 @@ def _request(file: File, request: int, given: bytes) -> tuple[int, bytes]:
         return 0, given
     if request == _FIOASYNC or (request in _SOCKET_REQUESTS and isinstance(file, Endpoint)):
         raise NotSimulatedOSError("fcntl.ioctl", f"request {request:#x} on {file.describe()}", errno=errno.ENOTTY)
-    raise error(errno.ENOTTY)
+    raise error(_not_known(file))
 
 
 def _unread(file: File) -> int:
@@ -170,7 +170,13 @@ def _unread(file: File) -> int:
         return file.readable_bytes()
     if isinstance(file, (PipeReader, PipeWriter)):
         return file.pipe.size
-    raise error(errno.ENOTTY)
+    raise error(_not_known(file))
+
+
+def _not_known(file: File) -> int:
+    """The errno for a request that a file does not know; epoll has requests of its own since Linux 6.9."""
+    newer = core.K.process.stack.profile.release >= (6, 9)
+    return errno.EINVAL if isinstance(file, EpollFile) and newer else errno.ENOTTY
 
 
 class Resource:

@@ -20,12 +20,13 @@ from wavetank.kernel.endpoint import (
     MSG_PEEK,
     MSG_TRUNC,
     SHUT_RD,
-    SHUT_RDWR,
+    SHUT_WR,
     Endpoint,
     Message,
 )
 from wavetank.kernel.file import ERR, HUP, IN, OUT, RDHUP, RDNORM, READABLE, WRITABLE, WRNORM, error
 from wavetank.kernel.inet import display, parse_address
+from wavetank.kernel.pipe import EVERYTHING
 from wavetank.kernel.tcp import handshake, options, output, strikes, timers
 from wavetank.kernel.tcp import input as tcp_input
 from wavetank.kernel.tcp.resting import Resting
@@ -33,19 +34,22 @@ from wavetank.kernel.tcp.state import (
     CAN_RECEIVE,
     CAN_SEND,
     CLOSE,
+    CLOSE_WAIT,
+    CONNECTED,
+    CONNECTING,
+    DISCONNECTING,
     ESTABLISHED,
-    KEEP_COUNT,
-    KEEP_IDLE_S,
-    KEEP_INTERVAL_S,
+    FIN_WAIT1,
+    FIN_WAIT2,
     LISTEN,
     MSS_ETHERNET,
     QUICK_ACKS,
-    RECEIVE_BUFFER,
     RTO_MIN,
-    SEND_BUFFER,
     SYN_RECV,
     SYN_SENT,
     TIME_WAIT_NS,
+    UNCONNECTED,
+    Phase,
     Segment,
     State,
 )
@@ -64,16 +68,18 @@ class Tcp(Endpoint):
     """A TCP socket in any state."""
 
     __slots__ = (
-        "ack_by", "ack_entry", "ack_owed", "acked", "advertised", "back", "backlog", "bound", "congestion_window",
+        "ack_by", "ack_entry", "ack_owed", "acked", "address_chosen", "advertised", "back", "backlog", "bound",
+        "congestion_window",
         "cork", "cork_armed", "duplicates", "early", "end_seen", "fin_received", "fin_sent", "fin_wanted", "full_at",
         "heard_at", "interactive", "keep_by", "keep_count", "keep_entry", "keep_idle", "keep_interval",
         "keep_probes", "keepalive", "key", "largest_edge_seen", "last_progress", "last_small", "linger", "listener",
-        "local_ip", "local_port", "mss", "no_delay", "no_space", "orphan", "path", "payload", "peer_edge", "pushed",
+        "local_ip", "local_port", "low_water", "mss", "no_delay", "no_space", "offered", "orphan",
+        "path", "payload", "peer_edge", "phase", "port_chosen", "pushed",
         "queue", "queued", "quick_ack", "quick_left", "read_since", "receive_fixed", "receive_limit", "received_at",
         "received_next", "recover_to", "remote_ip", "remote_port", "retransmit_by", "retransmit_entry", "retries",
         "reuse_address", "reuse_port", "round_trip_resume", "round_trip_sent", "round_trip_seq", "segment_size",
-        "send_fixed", "send_limit", "sent_next", "shut_read", "slow_start_threshold", "smoothed", "state",
-        "syn_limit", "syn_sent_at", "syn_tries", "timeout", "unacked", "under_way", "unread", "unread_parts",
+        "send_fixed", "send_limit", "sent_next", "shut_read", "shut_write", "slow_start_threshold", "smoothed", "state",
+        "syn_limit", "syn_sent_at", "syn_tries", "timeout", "unacked", "unread", "unread_parts",
         "unsent", "unsent_size", "user_timeout", "v6_only", "variance", "withheld",
     )  # fmt: skip
 
@@ -85,7 +91,8 @@ class Tcp(Endpoint):
         self.remote_ip = ""
         self.remote_port = 0
         self.bound = self.v6_only = self.reuse_address = self.reuse_port = False
-        self.under_way = False  # a connect has been started and its end not yet reported (SS_CONNECTING)
+        self.address_chosen = self.port_chosen = False  # by bind: SOCK_BINDADDR_LOCK, SOCK_BINDPORT_LOCK
+        self.phase: Phase = UNCONNECTED
         self.key: Key | None = None
         self.path: Path = None  # type: ignore[assignment]  # from the first SYN on
         self.back: Path = None  # type: ignore[assignment]
@@ -105,17 +112,19 @@ class Tcp(Endpoint):
         self.full_at = -1  # where every buffer on the way was last found full
         self.slow_start_threshold = 1 << 40
         self.fin_wanted = self.fin_sent = self.no_space = self.no_delay = self.cork = self.cork_armed = False
-        self.send_limit = SEND_BUFFER[1]
+        self.shut_write = False  # SEND_SHUTDOWN: no more from the program, whether or not a FIN can be sent
+        self.send_limit = stack.profile.tcp_wmem[1]
         self.send_fixed = False
         # receiving
         self.unread_parts: deque[bytes] = deque()
         self.unread = self.received_next = self.received_at = self.read_since = 0
+        self.low_water = 1  # SO_RCVLOWAT
         self.early: dict[int, Segment] = {}
         self.withheld: deque[bytes] = deque()
         self.fin_received = self.end_seen = self.shut_read = False
-        self.receive_limit = RECEIVE_BUFFER[1] // 2
+        self.receive_limit = stack.profile.tcp_rmem[1] // 2
         self.receive_fixed = False
-        self.advertised = 0
+        self.advertised = self.offered = 0  # the edge of the window as told last, and the window then (rcv_wnd)
         self.ack_owed = self.pushed = 0  # bytes and segments not yet acknowledged
         self.segment_size = 536  # TCP_MSS_DEFAULT
         self.quick_left = QUICK_ACKS
@@ -128,7 +137,9 @@ class Tcp(Endpoint):
         self.last_progress = self.heard_at = self.user_timeout = self.keep_probes = 0
         self.keepalive = self.orphan = False
         self.keep_by = self.keep_entry = FAR
-        self.keep_idle, self.keep_interval, self.keep_count = KEEP_IDLE_S, KEEP_INTERVAL_S, KEEP_COUNT
+        profile = stack.profile
+        self.keep_idle, self.keep_interval = profile.tcp_keepalive_time, profile.tcp_keepalive_intvl
+        self.keep_count = profile.tcp_keepalive_probes
         self.linger: int | None = None
 
     # ---- addresses
@@ -142,20 +153,27 @@ class Tcp(Endpoint):
     def bind(self, address: Any) -> None:
         """`bind(2)`."""
         ip, port = parse_address(self.family, address, "bind")
-        if self.bound or self.state is not CLOSE:
+        taken = self.bound or self.state is not CLOSE
+        if taken and self.family == 10:  # `__inet6_bind` looks at this first, `__inet_bind` at the address
             raise error(errno.EINVAL)
         if not self.stack.is_own(unmapped(ip)) or is_multicast(ip):
             raise error(errno.EADDRNOTAVAIL)
+        if taken:
+            raise error(errno.EINVAL)
         previous = self.local_ip
         self.local_ip = ip
         try:
             if port:
                 self.stack.tcp.check(port, self)
+                self.port_chosen = True
             else:
                 port = self.stack.tcp.free_for_bind(self)
         except OSError:
             self.local_ip = previous
             raise
+        self.address_chosen = ip not in ("0.0.0.0", "::")
+        if self.address_chosen and ":" in ip and not ip.startswith("::ffff:"):
+            self.v6_only = True  # `__inet6_bind`
         self.take_port(port)
 
     def take_port(self, port: int) -> None:
@@ -165,8 +183,8 @@ class Tcp(Endpoint):
         self.stack.tcp.add(port, self)
 
     def drop_port(self) -> None:
-        """Give the local port back."""
-        if self.bound:
+        """Give the local port back, unless the program has chosen it and still has the socket (`tcp_set_state`)."""
+        if self.bound and (self.closed or not self.port_chosen):
             self.bound = False
             self.stack.tcp.remove(self.local_port, self)
 
@@ -203,10 +221,11 @@ class Tcp(Endpoint):
         return handshake.connect(self, address)
 
     def connect_reported(self) -> None:
-        """The program knows how its connect went; after a failure the socket is as new (`tcp_disconnect`)."""
-        self.under_way = False
+        """The program knows how its connect went; after a failure the socket is as new."""
         if self.state is CLOSE:
-            self.key = None
+            self.as_new()
+        else:
+            self.phase = CONNECTED
 
     def established(self) -> None:
         """The handshake is complete."""
@@ -226,7 +245,7 @@ class Tcp(Endpoint):
     def send(self, data: memoryview | bytes, flags: int) -> int | None:
         """`send(2)`."""
         size = len(data)
-        rare = flags or self.fin_wanted or self.pending_error or self.state is not ESTABLISHED
+        rare = flags or self.shut_write or self.pending_error or self.state is not ESTABLISHED
         if rare or not 0 < size <= self.send_limit - self.queued:
             return self._send_rare(data, flags)
         output.queue(self, data if type(data) is bytes else bytes(data))
@@ -238,11 +257,13 @@ class Tcp(Endpoint):
         """`sendto(2)`, `sendmsg(2)`: an address is checked and does not count (`tcp_sendmsg` never looks at it)."""
         if address is not None:
             parse_address(self.family, address, "sendto")
-        return Endpoint.send_to(self, data, address, flags, ancillary)
+        if any((level, kind) not in options.FOR_UNIX for level, kind, _ in ancillary):
+            raise error(errno.EINVAL)  # `__sock_cmsg_send`
+        return self.send(data, flags)
 
     def _send_rare(self, data: memoryview | bytes, flags: int) -> int | None:
-        if self.state not in CAN_SEND or self.fin_wanted or self.pending_error:
-            if self.connecting():
+        if self.state not in CAN_SEND or self.shut_write or self.pending_error:
+            if self.connecting() and not self.pending_error:
                 return None
             raise error(self.take_error() or errno.EPIPE)
         size = len(data)
@@ -281,8 +302,8 @@ class Tcp(Endpoint):
 
     def receive(self, size: int, flags: int) -> bytes | None:
         """`recv(2)`."""
-        if not self.unread:
-            return b"" if not size and self.state is not LISTEN and self.key else self._nothing_to_read()
+        if self.unread < self.low_water and (not self.unread or self._wants_more(size)):
+            return self._nothing_to_read() if not self.unread else None
         parts = self.unread_parts
         if flags & MSG_PEEK:
             return b"".join(parts)[:size]
@@ -300,7 +321,12 @@ class Tcp(Endpoint):
         kernel = core.K
         kernel.recorder.event(kernel.now, _RECEIVE, self.number, got)
         self._room_made(got)
-        return b"" if flags & MSG_TRUNC else data
+        return bytes(got) if flags & MSG_TRUNC else data  # thrown away: CPython returns whatever its buffer holds
+
+    def _wants_more(self, size: int) -> bool:
+        """A call that waits wants SO_RCVLOWAT bytes, or all it asks for, unless there will be no more."""
+        more = not (self.end_seen or self.shut_read or self.pending_error or self.state is CLOSE)
+        return more and not self.nonblocking and size > self.unread
 
     def _take_unread(self, size: int) -> bytes:
         parts, taken, left = self.unread_parts, [], size
@@ -319,8 +345,10 @@ class Tcp(Endpoint):
         self.read_since += size
         if self.read_since >= self.receive_limit and not self.receive_fixed:
             self.read_since = 0
-            self.receive_limit = min(2 * self.receive_limit, RECEIVE_BUFFER[2] // 2)  # tcp_rcv_space_adjust
-        if self.state not in CAN_RECEIVE:
+            self.receive_limit = min(
+                2 * self.receive_limit, self.stack.profile.tcp_rmem[2] // 2
+            )  # tcp_rcv_space_adjust
+        if self.state not in CAN_RECEIVE and not self.ack_owed:
             return
         window = self.advertised - self.received_next
         open_now = self.receive_limit - self.unread
@@ -328,19 +356,21 @@ class Tcp(Endpoint):
         opened = open_now >= 2 * window and open_now >= min(self.mss, self.receive_limit // 2)
         # ... and acknowledge what was pushed once all of it is read, unless an answer is likely to carry it.
         emptied = self.pushed > self.interactive and not self.unread
-        if opened or emptied or self.ack_owed > self.segment_size:
+        if (opened and not self.shut_read and not self.end_seen) or emptied or self.ack_owed > self.segment_size:
             output.acknowledge(self)
 
     def _nothing_to_read(self) -> bytes | None:
+        if self.state is LISTEN:
+            raise error(errno.ENOTCONN)
         if self.withheld:
             return None  # a slow reader: it is there, and cannot be read yet
         if self.end_seen:
             return b""
         if self.pending_error:
             raise error(self.take_error())
-        if self.shut_read or (self.state is CLOSE and self.key is not None):
+        if self.shut_read:
             return b""
-        if self.state in (CLOSE, LISTEN):
+        if self.state is CLOSE:
             raise error(errno.ENOTCONN)
         return None
 
@@ -391,8 +421,12 @@ class Tcp(Endpoint):
         return self.unread
 
     def unsent_bytes(self) -> int:
-        """`TIOCOUTQ`."""
-        return self.queued
+        """`TIOCOUTQ`: a FIN that is not acknowledged counts, too."""
+        if self.state is LISTEN:
+            raise error(errno.EINVAL)
+        if self.key is None or self.state in (SYN_SENT, SYN_RECV):
+            return 0
+        return self.sent_next + self.unsent_size + (self.fin_wanted and not self.fin_sent) - self.acked
 
     arrived = tcp_input.arrived
 
@@ -409,8 +443,8 @@ class Tcp(Endpoint):
     def poll(self) -> int:
         """`tcp_poll`."""
         state = self.state
-        if state is ESTABLISHED and not (self.fin_wanted or self.pending_error or self.shut_read):
-            mask = READABLE if self.unread else 0
+        if state is ESTABLISHED and not (self.shut_write or self.pending_error or self.shut_read):
+            mask = READABLE if self.unread >= self.low_water else 0
             if self.send_limit - self.queued >= self.queued >> 1:  # `writable`, without the call
                 return mask | WRITABLE
             self.no_space = True
@@ -421,18 +455,17 @@ class Tcp(Endpoint):
 
     def _poll_rare(self, state: State) -> int:
         mask = 0
-        ended = state is CLOSE and self.key is not None
         # Who does not read sees neither the end nor the error behind it; how a connect went is seen.
-        stalled = bool(self.back) and self.back.stalled and not (self.under_way and state is CLOSE)
+        stalled = bool(self.back) and self.back.stalled and not (self.phase is CONNECTING and state is CLOSE)
         hidden = stalled or bool(self.withheld)
-        no_more_in = not hidden and (self.end_seen or self.shut_read or ended)
-        no_more_out = self.fin_wanted or ended
+        no_more_in = not hidden and (self.end_seen or self.shut_read)
+        no_more_out = self.shut_write
         if not hidden and (state is CLOSE or (no_more_in and no_more_out)):
             mask |= HUP
         if no_more_in:
             mask |= IN | RDNORM | RDHUP
         if state is not SYN_SENT:
-            if self.unread:
+            if self.unread >= self.low_water:
                 mask |= IN | RDNORM
             if no_more_out or self.writable():
                 mask |= OUT | WRNORM
@@ -445,29 +478,49 @@ class Tcp(Endpoint):
     # ---- ending
 
     def shutdown(self, how: int) -> None:
-        """`shutdown(2)`."""
-        if self.state is LISTEN:
-            if how != 1:
-                handshake.stop_listening(self)
+        """`shutdown(2)`: `inet_shutdown`."""
+        state = self.state
+        if self.phase is CONNECTING:
+            self.phase = DISCONNECTING if state in (SYN_SENT, SYN_RECV, CLOSE) else CONNECTED
+        if state is LISTEN or state is SYN_SENT:
+            if state is SYN_SENT or how != SHUT_WR:
+                self.disconnect()
             return
-        if self.state is SYN_SENT:
-            self.disconnect()
-            return
-        if how in (SHUT_RD, SHUT_RDWR):
-            self.shut_read = True
-        if self.state is CLOSE:
-            raise error(errno.ENOTCONN)  # and yet `sk_shutdown` is set (inet_shutdown)
-        if how != SHUT_RD and not self.fin_wanted:
-            self.no_space = False
-            output.want_fin(self)
-        self.notify(READABLE | WRITABLE | RDHUP)
+        self.shut_read = self.shut_read or how != SHUT_WR
+        if how != SHUT_RD:
+            self.shut_write = True
+            if state in (ESTABLISHED, CLOSE_WAIT, SYN_RECV) and not self.fin_wanted:
+                self.no_space = False
+                output.want_fin(self)
+                core.K.run_soft()  # the peer learns of it first
+        self.notify(EVERYTHING)
+        if state is CLOSE:
+            raise error(errno.ENOTCONN)
 
     def disconnect(self) -> None:
-        """Forget the connection: `connect` to AF_UNSPEC, or shutdown while connecting."""
-        if self.state in CAN_SEND:
+        """Forget the connection (`tcp_disconnect`): `connect` to AF_UNSPEC, or shutdown of what has none yet."""
+        state = self.state
+        if state is LISTEN:
+            handshake.stop_listening(self)
+        elif state in (ESTABLISHED, CLOSE_WAIT, FIN_WAIT1, FIN_WAIT2, SYN_RECV):
             output.reset(self)
-        self.under_way = False
+            self.pending_error = errno.ECONNRESET
+        elif state is SYN_SENT:
+            self.pending_error = errno.ECONNRESET
         self.vanish()
+        self.as_new()
+        self.notify(EVERYTHING)
+
+    def as_new(self) -> None:
+        """After `tcp_disconnect`: ready to be connected, or to listen, once more."""
+        self.phase = UNCONNECTED
+        self.key = None
+        self.shut_read = self.shut_write = self.end_seen = self.fin_received = self.fin_wanted = self.fin_sent = False
+        self.unread_parts.clear()
+        self.unread = self.received_next = self.advertised = self.offered = self.acked = 0
+        self.sent_next = 1
+        if not self.address_chosen:
+            self.local_ip = "0.0.0.0" if self.family == 2 else "::"
 
     def released(self) -> None:
         """The last descriptor is gone: `tcp_close`."""
@@ -484,7 +537,7 @@ class Tcp(Endpoint):
                 self.vanish()
             elif not self.fin_wanted:
                 output.want_fin(self)
-            elif self.state is State.FIN_WAIT2:
+            elif self.state is FIN_WAIT2:
                 timers.arm_orphan(self, TIME_WAIT_NS)
         if kernel.soft:
             kernel.run_soft()
@@ -497,14 +550,14 @@ class Tcp(Endpoint):
         """No connection any more: nothing is sent or expected."""
         if self.key is not None and self.stack.connections.get(self.key) is self:
             del self.stack.connections[self.key]
-        listener = self.listener
-        if listener is not None and self in listener.queue:
-            listener.queue.remove(self)
         self.state = CLOSE
+        self.shut_read = self.shut_write = True  # tcp_done
         self.drop_port()
         self.unsent.clear()
         self.unacked.clear()
         self.early.clear()
+        self.sent_next += self.unsent_size + (self.fin_wanted and not self.fin_sent)  # write_seq stays as it was
+        self.fin_wanted = False
         self.unsent_size = self.queued = 0
         self.retransmit_by = self.ack_by = FAR
 

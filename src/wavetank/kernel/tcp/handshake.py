@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from wavetank.errors import OutsideWorld
 from wavetank.kernel import core
-from wavetank.kernel.endpoint import Endpoint
-from wavetank.kernel.file import HUP, RDHUP, READABLE, WRITABLE, error
+from wavetank.kernel.endpoint import AF_INET, Endpoint
+from wavetank.kernel.file import error
 from wavetank.kernel.inet import display, parse_address
 from wavetank.kernel.tcp import options, output, timers
 from wavetank.kernel.tcp.state import (
     ACK,
     BURST,
     CLOSE,
+    CONNECTED,
+    CONNECTING,
+    DISCONNECTING,
     INITIAL_WINDOW_SEGMENTS,
     LISTEN,
     MSS_ETHERNET,
@@ -26,10 +29,10 @@ from wavetank.kernel.tcp.state import (
     NO_NEIGHBOUR_NS,
     SEND_BUFFER_ETHERNET,
     SEND_BUFFER_LOOPBACK,
-    SOMAXCONN,
     SYN,
     SYN_RECV,
     SYN_SENT,
+    UNCONNECTED,
     Segment,
 )
 from wavetank.kernel.tcp.wire import End, Key, Wire
@@ -47,11 +50,11 @@ if TYPE_CHECKING:
 
 def listen(tcp: Tcp, backlog: int) -> None:
     """`listen(2)`."""
-    if tcp.state not in (CLOSE, LISTEN) or tcp.under_way:
+    if tcp.state not in (CLOSE, LISTEN) or tcp.phase is not UNCONNECTED:
         raise error(errno.EINVAL)
     if not tcp.bound:
         tcp.take_port(tcp.stack.tcp.free_for_bind(tcp))
-    tcp.backlog = min(max(backlog, 0), SOMAXCONN)
+    tcp.backlog = min(max(backlog, 0), tcp.stack.profile.somaxconn)
     if tcp.state is CLOSE:
         tcp.stack.tcp.check_listen(tcp.local_port, tcp)
         tcp.state = LISTEN
@@ -69,6 +72,8 @@ def syn_arrived(tcp: Tcp, segment: Segment, end: End) -> None:
     _join(child, end.back, end.arriving, end.key)
     child.take_port(child.local_port)  # a child shares its listener's port (__inet_inherit_port)
     child.state = SYN_RECV
+    if ":" not in child.local_ip and child.family == AF_INET:
+        child.options[0, 33] = 64  # IP_MULTICAST_TTL becomes the TTL of the segment (tcp_v4_syn_recv_sock)
     child.received_next = segment[1] + 1
     child.peer_edge = child.largest_edge_seen = segment[3]
     child.path.transmit((SYN | ACK, 0, child.received_next, child.window_edge(), b""), 0)
@@ -91,6 +96,7 @@ def accept(tcp: Tcp) -> tuple[Endpoint, Any] | None:
         return None
     child = tcp.queue.popleft()
     child.listener = None
+    child.phase = CONNECTED
     kernel = core.K
     kernel.recorder.event(kernel.now, Kind.ACCEPT, child.number, 0)
     if tcp.stack.fabric.watches:
@@ -102,13 +108,13 @@ def stop_listening(tcp: Tcp) -> None:
     """Close a listener: those who wait to be accepted are reset (`inet_csk_listen_stop`)."""
     tcp.stack.listeners[tcp.local_port].remove(tcp)
     tcp.state = CLOSE
-    tcp.key = ("", 0, "", 0)
     while tcp.queue:
         child = tcp.queue.popleft()
-        output.reset(child)
+        if child.state is not CLOSE:
+            output.reset(child)
+        child.closed = True
         child.vanish()
     tcp.drop_port()
-    tcp.notify(READABLE | WRITABLE | HUP | RDHUP)
 
 
 # ---- connecting
@@ -116,7 +122,11 @@ def stop_listening(tcp: Tcp) -> None:
 
 def connect(tcp: Tcp, address: Any) -> bool:
     """`connect(2)`: False while under way; then see `connecting` and `pending_error`."""
-    if tcp.under_way:
+    if address is None:  # AF_UNSPEC
+        tcp.disconnect()
+        return True
+    ip, port = parse_address(tcp.family, address, "connect")
+    if tcp.phase is CONNECTING:
         if tcp.connecting():
             raise error(errno.EALREADY)
         failed = tcp.state is CLOSE
@@ -124,24 +134,23 @@ def connect(tcp: Tcp, address: Any) -> bool:
         if failed:
             raise error(tcp.take_error() or errno.ECONNABORTED)
         return True
-    if address is None:  # AF_UNSPEC
-        tcp.disconnect()
-        return True
-    ip, port = parse_address(tcp.family, address, "connect")
-    if tcp.state is not CLOSE:
+    if tcp.phase is DISCONNECTING:
+        raise error(errno.EINVAL)
+    if tcp.state is not CLOSE or tcp.phase is CONNECTED:
         raise error(errno.EISCONN)
     node, source = _route(tcp, ip)
     remote = unmapped(ip)
     if remote in ("0.0.0.0", "::"):
         remote = "127.0.0.1" if remote == "0.0.0.0" else "::1"
     if tcp.local_ip in ("0.0.0.0", "::"):
-        tcp.local_ip = remote if node is not None and node is tcp.stack.node else source
+        # A host's own address is its own source; all of 127.0.0.0/8 is reached from 127.0.0.1.
+        tcp.local_ip = remote if remote in tcp.stack.node.addresses else source
     local = unmapped(tcp.local_ip)
     if not tcp.bound:
         taken = tcp.stack.connections
         tcp.take_port(tcp.stack.tcp.free_for_connect(lambda free: (local, free, remote, port) in taken))
     tcp.remote_ip, tcp.remote_port = remote, port
-    tcp.under_way = True
+    tcp.phase = CONNECTING
     _open(tcp, node, (local, tcp.local_port, remote, port))
     return False
 
@@ -163,6 +172,7 @@ def _open(tcp: Tcp, node: Node | None, key: Key) -> None:
     if key in tcp.stack.connections:
         raise error(errno.EADDRNOTAVAIL)
     tcp.state = SYN_SENT
+    tcp.pending_error = 0  # tcp_connect_init
     tcp.syn_sent_at = tcp.last_progress = kernel.now
     if node is None or node.down:
         # On our own link nobody answers the question who has this address.

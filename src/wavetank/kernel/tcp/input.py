@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from wavetank.kernel import core
 from wavetank.kernel.core import FAR
-from wavetank.kernel.file import ERR, HUP, RDHUP, READABLE, WRITABLE
+from wavetank.kernel.file import READABLE, WRITABLE
+from wavetank.kernel.pipe import EVERYTHING
 from wavetank.kernel.tcp import handshake, output, timers
 from wavetank.kernel.tcp.state import (
     ACK,
@@ -19,13 +20,15 @@ from wavetank.kernel.tcp.state import (
     CLOSE,
     CLOSE_WAIT,
     CLOSING,
+    DELAYED_ACK_MOST,
     ESTABLISHED,
     FIN,
-    FIN_TIMEOUT,
     FIN_WAIT1,
     FIN_WAIT2,
     LAST_ACK,
+    LISTEN,
     RST,
+    SECOND,
     SYN,
     SYN_RECV,
     SYN_SENT,
@@ -47,14 +50,22 @@ def arrived(tcp: Tcp, segment: Segment) -> None:
         return
     tcp.heard_at = core.K.now
     tcp.keep_probes = 0
+    moved = True  # only then may more be sent: tcp_rcv_established, tcp_data_snd_check
     if ack > tcp.acked:
         _acknowledged(tcp, ack, edge)
     else:
         if edge > tcp.peer_edge:
             _window_opened(tcp, edge)
+        else:
+            moved = bool(flags & FIN)
         if not data and not flags & FIN and ack == tcp.acked and tcp.unacked and edge == tcp.peer_edge:
             _duplicate(tcp)
     if data or flags & FIN:
+        if tcp.shut_read and data and tcp.state in (FIN_WAIT1, FIN_WAIT2):
+            # Both directions are shut: nobody will read it (tcp_rcv_state_process, LINUX_MIB_TCPABORTONDATA).
+            output.reset(tcp)
+            failed(tcp, errno.ECONNRESET)
+            return
         if seq == tcp.received_next and not tcp.orphan and tcp.state in CAN_RECEIVE:
             _accept(tcp, data, flags)
             if tcp.early:
@@ -63,7 +74,7 @@ def arrived(tcp: Tcp, segment: Segment) -> None:
             _out_of_order(tcp, segment)
     elif seq < tcp.received_next:  # a keepalive or window probe
         output.acknowledge(tcp)
-    if tcp.unsent_size or (tcp.fin_wanted and not tcp.fin_sent):
+    if moved and (tcp.unsent_size or (tcp.fin_wanted and not tcp.fin_sent)):
         output.push(tcp)
     if tcp.ack_owed:
         _acknowledge_soon(tcp)
@@ -107,7 +118,10 @@ def _in_syn_sent(tcp: Tcp, segment: Segment) -> None:
         tcp.acked = 1
         tcp.established()
         timers.measured(tcp, core.K.now - tcp.syn_sent_at) if not tcp.syn_tries else None
-        output.acknowledge(tcp)
+        if tcp.interactive:  # TCP_QUICKACK 0: data is expected to follow at once, and to carry the acknowledgement
+            timers.arm_ack(tcp, DELAYED_ACK_MOST)
+        else:
+            output.acknowledge(tcp)
         tcp.notify(WRITABLE)
     elif flags & SYN:  # simultaneous open, RFC 9293 figure 7
         tcp.received_next = seq + 1
@@ -122,6 +136,9 @@ def _established_by(tcp: Tcp, ack: int) -> bool:
         return False
     listener = tcp.listener
     if listener is not None and not handshake.child_established(listener, tcp):
+        if listener.state is not LISTEN:  # it has gone meanwhile: nobody is here
+            output.reset(tcp)
+            tcp.vanish()
         return False
     tcp.acked = max(tcp.acked, 1)
     tcp.established()
@@ -206,9 +223,9 @@ def _fin_acknowledged(tcp: Tcp) -> None:
     tcp.queued += 1  # FIN takes a sequence number, and no room
     if tcp.state is FIN_WAIT1:
         tcp.state = FIN_WAIT2
-        tcp.notify(WRITABLE)
+        tcp.notify(EVERYTHING)
         if tcp.orphan:
-            timers.arm_orphan(tcp, FIN_TIMEOUT)
+            timers.arm_orphan(tcp, tcp.stack.profile.tcp_fin_timeout * SECOND)
     elif tcp.state is CLOSING:
         tcp.time_wait()
     elif tcp.state is LAST_ACK:
@@ -276,7 +293,8 @@ def _accept(tcp: Tcp, data: bytes, flags: int) -> None:
         else:
             tcp.unread_parts.append(data)
             tcp.unread += size
-            tcp.notify(READABLE)
+            if tcp.unread >= tcp.low_water:
+                tcp.notify(READABLE)
     if flags & FIN:
         _fin(tcp)
 
@@ -285,23 +303,27 @@ def _fin(tcp: Tcp) -> None:
     tcp.received_next += 1
     tcp.fin_received = True
     tcp.early.clear()
-    output.acknowledge(tcp)
     if tcp.state is ESTABLISHED:
         tcp.state = CLOSE_WAIT
+        tcp.interactive = True  # most likely our own FIN follows, and acknowledges theirs (tcp_fin)
+        tcp.ack_owed += 1
     elif tcp.state is FIN_WAIT1:
+        output.acknowledge(tcp)
         tcp.state = CLOSING
     elif tcp.state is FIN_WAIT2:
+        output.acknowledge(tcp)
         tcp.time_wait()
     if not tcp.withheld and not tcp.back.stalled:
         tcp.end_seen = True
-        tcp.notify(READABLE | RDHUP | (HUP if tcp.state is CLOSE else 0))
+        tcp.notify(EVERYTHING)  # sk_state_change
 
 
 def _acknowledge_soon(tcp: Tcp) -> None:
     """After data: acknowledge now, or let the acknowledgement wait for an answer to ride on."""
     if tcp.state is CLOSE:
         return
-    if tcp.ack_owed > tcp.segment_size or tcp.quick_ack:
+    # __tcp_ack_snd_check: more than a segment, and the window is not smaller than when it was told last.
+    if (tcp.ack_owed > tcp.segment_size and tcp.receive_limit - tcp.unread >= tcp.offered) or tcp.quick_ack:
         output.acknowledge(tcp)
     elif tcp.quick_left and not tcp.interactive:
         tcp.quick_left -= 1
@@ -314,4 +336,4 @@ def failed(tcp: Tcp, number: int) -> None:
     """The connection is dead: report `number` once, let what was received be read (`tcp_reset`, `tcp_done`)."""
     tcp.pending_error = number
     tcp.vanish()
-    tcp.notify(READABLE | WRITABLE | ERR | HUP | RDHUP)
+    tcp.notify(EVERYTHING)

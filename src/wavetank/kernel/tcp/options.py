@@ -9,16 +9,13 @@ import errno
 import struct
 from typing import TYPE_CHECKING, Final
 
-from wavetank.kernel.file import error
+from wavetank.kernel.file import READABLE, WRITABLE, error
 from wavetank.kernel.tcp import output, timers
 from wavetank.kernel.tcp.state import (
     LISTEN,
     MSS_ETHERNET,
     RECEIVE_BUFFER_MIN,
     SEND_BUFFER_MIN,
-    SOCKET_BUFFER_MAX,
-    SYN_LINEAR,
-    SYN_RETRIES,
 )
 
 if TYPE_CHECKING:
@@ -31,6 +28,12 @@ TCP_NODELAY, TCP_MAXSEG, TCP_CORK, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT, TCP
 TCP_LINGER2, TCP_DEFER_ACCEPT, TCP_WINDOW_CLAMP, TCP_INFO, TCP_QUICKACK, TCP_CONGESTION = 8, 9, 10, 11, 12, 13
 TCP_USER_TIMEOUT, TCP_NOTSENT_LOWAT = 18, 25
 IPV6_V6ONLY: Final = 26
+SO_RCVLOWAT: Final = 18
+#: SCM_RIGHTS and SCM_CREDENTIALS: any socket takes them along with data, and they do nothing.
+FOR_UNIX: Final = ((SOL_SOCKET, 1), (SOL_SOCKET, 2))
+_SOCKET: Final = frozenset(
+    {SO_REUSEADDR, SO_REUSEPORT, SO_KEEPALIVE, SO_SNDBUF, SO_RCVBUF, SO_SNDBUFFORCE, SO_RCVBUFFORCE, SO_RCVLOWAT}
+)
 
 _PLAIN = {TCP_LINGER2: 60, TCP_DEFER_ACCEPT: 0, TCP_WINDOW_CLAMP: 0, TCP_NOTSENT_LOWAT: 0xFFFFFFFF}
 
@@ -53,6 +56,7 @@ def _get_socket(tcp: Tcp, name: int) -> int | bytes | None:
         SO_REUSEADDR: int(tcp.reuse_address),
         SO_REUSEPORT: int(tcp.reuse_port),
         SO_KEEPALIVE: int(tcp.keepalive),
+        SO_RCVLOWAT: tcp.low_water,
         SO_SNDBUF: tcp.send_limit,
         SO_RCVBUF: 2 * tcp.receive_limit,
     }.get(name)
@@ -63,14 +67,14 @@ def _get_tcp(tcp: Tcp, name: int) -> int | bytes | None:
         return _info(tcp)
     if name == TCP_CONGESTION:
         return b"cubic"
-    known = {
+    known: dict[int, int | bytes] = {
         TCP_NODELAY: int(tcp.no_delay),
         TCP_CORK: int(tcp.cork),
-        TCP_MAXSEG: tcp.mss if tcp.key is not None else 536,
+        TCP_MAXSEG: tcp.mss if tcp.key is not None else tcp.options.get((IPPROTO_TCP, TCP_MAXSEG), 536),
         TCP_KEEPIDLE: tcp.keep_idle,
         TCP_KEEPINTVL: tcp.keep_interval,
         TCP_KEEPCNT: tcp.keep_count,
-        TCP_SYNCNT: tcp.syn_limit - SYN_LINEAR if tcp.syn_limit else SYN_RETRIES,
+        TCP_SYNCNT: tcp.syn_limit or tcp.stack.profile.tcp_syn_retries,
         TCP_QUICKACK: int(not tcp.interactive),
         TCP_USER_TIMEOUT: tcp.user_timeout // 1_000_000,
     }
@@ -115,7 +119,7 @@ def _put_socket(tcp: Tcp, name: int, value: int | bytes) -> bool:
         on, seconds = struct.unpack_from("ii", value)
         tcp.linger = seconds if on else None
         return True
-    if name not in (SO_REUSEADDR, SO_REUSEPORT, SO_KEEPALIVE, SO_SNDBUF, SO_RCVBUF, SO_SNDBUFFORCE, SO_RCVBUFFORCE):
+    if name not in _SOCKET:
         return False
     if isinstance(value, bytes):
         raise error(errno.EINVAL)
@@ -126,11 +130,17 @@ def _put_socket(tcp: Tcp, name: int, value: int | bytes) -> bool:
     elif name == SO_KEEPALIVE:
         tcp.keepalive = bool(value)
         timers.arm_keepalive(tcp)
+    elif name == SO_RCVLOWAT:
+        tcp.low_water = 0x7FFF_FFFF if value < 0 else value or 1
+        if tcp.unread >= tcp.low_water:
+            tcp.notify(READABLE)
     elif name in (SO_SNDBUF, SO_SNDBUFFORCE):
-        tcp.send_limit = max(2 * min(value, SOCKET_BUFFER_MAX), SEND_BUFFER_MIN)
+        tcp.send_limit = max(2 * min(value & 0xFFFF_FFFF, tcp.stack.profile.wmem_max), SEND_BUFFER_MIN)
         tcp.send_fixed = True
+        if tcp.writable():
+            tcp.notify(WRITABLE)  # sk_write_space
     else:
-        tcp.receive_limit = max(2 * min(value, SOCKET_BUFFER_MAX), RECEIVE_BUFFER_MIN) // 2
+        tcp.receive_limit = max(2 * min(value & 0xFFFF_FFFF, tcp.stack.profile.rmem_max), RECEIVE_BUFFER_MIN) // 2
         tcp.receive_fixed = True
     return True
 
@@ -164,11 +174,12 @@ def _put_tcp(tcp: Tcp, name: int, value: int | bytes) -> bool:
     elif name == TCP_KEEPCNT:
         tcp.keep_count = _bounded(value, 127)
     elif name == TCP_SYNCNT:
-        tcp.syn_limit = _bounded(value, 127) + SYN_LINEAR
+        tcp.syn_limit = _bounded(value, 127)
     elif name == TCP_MAXSEG:
         if value and not 88 <= value <= 32767:
             raise error(errno.EINVAL)
         if value:
+            tcp.options[IPPROTO_TCP, TCP_MAXSEG] = value
             tcp.mss = min(tcp.mss, value) if tcp.key is not None else min(MSS_ETHERNET, value)
     elif name in _PLAIN:
         tcp.options[IPPROTO_TCP, name] = value
@@ -193,8 +204,8 @@ def inherit(child: Tcp, listener: Tcp) -> None:
     assert listener.state is LISTEN
     child.options.update(listener.options)
     for name in (
-        "keepalive", "keep_idle", "keep_interval", "keep_count", "linger", "no_delay", "user_timeout", "reuse_address",
-        "reuse_port", "v6_only", "cork",
+        "keepalive", "low_water", "keep_idle", "keep_interval", "keep_count", "linger", "no_delay", "user_timeout",
+        "reuse_address", "reuse_port", "v6_only", "cork",
     ):  # fmt: skip
         setattr(child, name, getattr(listener, name))
     if listener.send_fixed:

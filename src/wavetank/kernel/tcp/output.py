@@ -116,6 +116,7 @@ def _send_data(tcp: Tcp, data: bytes, size: int) -> None:
         tcp.advertised = edge
     else:
         edge = tcp.advertised
+    tcp.offered = edge - tcp.received_next
     tcp.ack_owed = tcp.pushed = 0
     tcp.ack_by = FAR
     if tcp.received_at and now - tcp.received_at < DELAYED_ACK:
@@ -137,14 +138,14 @@ def _send_fin(tcp: Tcp) -> None:
     seq = tcp.sent_next
     tcp.sent_next = seq + 1
     tcp.unacked.append((seq, seq + 1, b""))
-    tcp.state = LAST_ACK if tcp.state is CLOSE_WAIT else FIN_WAIT1
     tcp.path.transmit((ACK | FIN, seq, tcp.received_next, tcp.window_edge(), b""), 0)
     timers.arm_retransmit(tcp)
 
 
 def want_fin(tcp: Tcp) -> None:
     """No more data will come from the program: send FIN after what is queued."""
-    tcp.fin_wanted = True
+    tcp.fin_wanted = tcp.shut_write = True
+    tcp.state = LAST_ACK if tcp.state is CLOSE_WAIT else FIN_WAIT1  # whether or not it can leave now (tcp_close_state)
     push(tcp)
 
 
@@ -153,6 +154,7 @@ def acknowledge(tcp: Tcp) -> None:
     tcp.ack_owed = tcp.pushed = 0
     tcp.ack_by = FAR
     tcp.advertised = edge = tcp.window_edge()
+    tcp.offered = edge - tcp.received_next
     tcp.path.transmit((ACK, tcp.sent_next, tcp.received_next, edge, b""), 0)
 
 

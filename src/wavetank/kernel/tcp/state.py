@@ -21,27 +21,17 @@ RTO_MIN: Final = 200 * MS
 RTO_MAX: Final = 120 * SECOND
 RTO_INITIAL: Final = 1 * SECOND  # TCP_TIMEOUT_INIT, RFC 6298
 DELAYED_ACK: Final = 40 * MS  # TCP_DELACK_MIN, TCP_ATO_MIN
+DELAYED_ACK_MOST: Final = 200 * MS  # TCP_DELACK_MAX
 QUICK_ACKS: Final = 16  # TCP_MAX_QUICKACKS
 INITIAL_WINDOW_SEGMENTS: Final = 10  # TCP_INIT_CWND, RFC 6928
 TIME_WAIT_NS: Final = 60 * SECOND  # TCP_TIMEWAIT_LEN
-FIN_TIMEOUT: Final = 60 * SECOND  # net.ipv4.tcp_fin_timeout
-# sysctl defaults, Documentation/networking/ip-sysctl.rst
-SYN_RETRIES: Final = 6  # tcp_syn_retries
-SYN_LINEAR: Final = 4  # tcp_syn_linear_timeouts, Linux 6.5
-SYNACK_RETRIES: Final = 5  # tcp_synack_retries
-RETRIES: Final = 15  # tcp_retries2
-ORPHAN_RETRIES: Final = 8  # tcp_orphan_retries 0 means 8
-KEEP_IDLE_S, KEEP_INTERVAL_S, KEEP_COUNT = 7200, 75, 9
-SOMAXCONN: Final = 4096
+ORPHAN_RETRIES: Final = 8  # what net.ipv4.tcp_orphan_retries 0 means (tcp_orphan_retries() in tcp_timer.c)
 #: A host that does not answer on its own link: three ARP tries, one a second (neigh `ucast_probes`/`mcast_probes`).
 NO_NEIGHBOUR_NS: Final = 3_060 * MS
-MSS_LOOPBACK, MSS_ETHERNET = 65_483, 1_448
-#: tcp_wmem and tcp_rmem: minimum, default, maximum.
-SEND_BUFFER: Final = (4_096, 16_384, 4_194_304)
-RECEIVE_BUFFER: Final = (4_096, 131_072, 6_291_456)
+#: On loopback half of the first window: `tcp_bound_to_half_wnd`.
+MSS_LOOPBACK, MSS_ETHERNET = 32_768, 1_448
 #: What the send buffer becomes once connected (tcp_sndbuf_expand with the initial congestion window).
 SEND_BUFFER_LOOPBACK, SEND_BUFFER_ETHERNET = 2_626_560, 87_040
-SOCKET_BUFFER_MAX: Final = 212_992  # net.core.wmem_max, rmem_max
 SEND_BUFFER_MIN: Final = 4_608  # SOCK_MIN_SNDBUF on x86-64
 RECEIVE_BUFFER_MIN: Final = 2_304  # SOCK_MIN_RCVBUF
 #: Segments of one write travel together, as with TSO and GRO; larger ones are split on the way where a path cuts.
@@ -75,6 +65,21 @@ CLOSE_WAIT: Final = State.CLOSE_WAIT
 LAST_ACK: Final = State.LAST_ACK
 LISTEN: Final = State.LISTEN
 CLOSING: Final = State.CLOSING
+
+
+class Phase(IntEnum):
+    """What the socket is to its program, besides the state of its connection (`socket_state`, uapi/linux/net.h)."""
+
+    UNCONNECTED = 1
+    CONNECTING = 2  # a connect has been started and its end not yet reported
+    CONNECTED = 3
+    DISCONNECTING = 4
+
+
+UNCONNECTED: Final = Phase.UNCONNECTED
+CONNECTING: Final = Phase.CONNECTING
+CONNECTED: Final = Phase.CONNECTED
+DISCONNECTING: Final = Phase.DISCONNECTING
 #: States in which data may still be sent, and received.
 CAN_SEND: Final = frozenset({ESTABLISHED, CLOSE_WAIT})
 CAN_RECEIVE: Final = frozenset({ESTABLISHED, FIN_WAIT1, FIN_WAIT2})

@@ -19,17 +19,13 @@ from wavetank.kernel.tcp.state import (
     DELAYED_ACK,
     FIN_WAIT2,
     ORPHAN_RETRIES,
-    RETRIES,
     RTO_INITIAL,
     RTO_MAX,
     RTO_MIN,
     SECOND,
     SYN,
-    SYN_LINEAR,
     SYN_RECV,
-    SYN_RETRIES,
     SYN_SENT,
-    SYNACK_RETRIES,
 )
 
 if TYPE_CHECKING:
@@ -72,7 +68,8 @@ def _retransmit_timer(tcp: Tcp) -> None:
 
 
 def _give_up_after(tcp: Tcp) -> int:
-    return ORPHAN_RETRIES if tcp.orphan else RETRIES
+    profile = tcp.stack.profile
+    return profile.tcp_orphan_retries or ORPHAN_RETRIES if tcp.orphan else profile.tcp_retries2
 
 
 def _user_timeout_over(tcp: Tcp) -> bool:
@@ -94,7 +91,7 @@ def _retransmission_timeout(tcp: Tcp) -> None:
 
 def _probe(tcp: Tcp) -> None:
     # A probe is an old sequence number: the peer answers with an acknowledgement that carries its window.
-    if _user_timeout_over(tcp) or (tcp.retries >= RETRIES and tcp.orphan):
+    if _user_timeout_over(tcp) or (tcp.orphan and tcp.retries >= _give_up_after(tcp)):
         tcp.fail(errno.ETIMEDOUT)
         return
     tcp.retries += 1
@@ -125,9 +122,9 @@ def reset_timeout(tcp: Tcp) -> None:
 # ---- delayed acknowledgement
 
 
-def arm_ack(tcp: Tcp) -> None:
+def arm_ack(tcp: Tcp, delay: int = DELAYED_ACK) -> None:
     """An acknowledgement is owed; it may wait for data to ride on."""
-    tcp.ack_by = by = core.K.now + DELAYED_ACK
+    tcp.ack_by = by = core.K.now + delay
     if tcp.ack_entry > by:
         tcp.ack_entry = by
         core.K.at(by, _ack_timer, tcp)
@@ -177,10 +174,11 @@ def arm_syn(tcp: Tcp) -> None:
 
 def _syn_timer(tcp: Tcp) -> None:
     if tcp.state is SYN_SENT:
-        limit = tcp.syn_limit or SYN_RETRIES + SYN_LINEAR
-        flags, linear = SYN, SYN_LINEAR
+        profile = tcp.stack.profile
+        flags, linear = SYN, profile.tcp_syn_linear_timeouts
+        limit = (tcp.syn_limit or profile.tcp_syn_retries) + linear
     elif tcp.state is SYN_RECV:
-        limit, flags, linear = SYNACK_RETRIES, SYN | ACK, 0
+        limit, flags, linear = tcp.stack.profile.tcp_synack_retries, SYN | ACK, 0
     else:
         return
     if tcp.syn_tries >= limit or (tcp.user_timeout and core.K.now >= tcp.user_timeout + tcp.last_progress):

@@ -73,7 +73,7 @@ def _score(sock: Udp, local_ip: str, remote: tuple[str, int]) -> int:
     else:
         return 0
     if sock.state is ESTABLISHED:
-        if (sock.remote_ip, sock.remote_port) != remote:
+        if sock.remote_ip != remote[0] or sock.remote_port not in (0, remote[1]):
             return 0
         score += 8
     if (sock.family == 10) == (":" in local_ip):

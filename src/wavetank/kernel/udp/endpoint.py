@@ -35,7 +35,7 @@ from wavetank.kernel.stack import UDP, UDPLITE
 from wavetank.kernel.tcp.state import CLOSE, ESTABLISHED, State
 from wavetank.kernel.udp import ancillary, delivery, errors, groups
 from wavetank.kernel.udp.delivery import ANY, Packet
-from wavetank.kernel.udp.queue import BUFFER_LEAST, BUFFER_MOST, Queue
+from wavetank.kernel.udp.queue import BUFFER_LEAST, Queue
 from wavetank.network.address import is_loopback, unmapped
 from wavetank.trace.schema import Kind
 
@@ -71,7 +71,7 @@ class Udp(Endpoint):
         self.remote_port = 0
         self.v6_only = self.reuse_address = self.reuse_port = False
         self.shut = 0
-        self.queue = Queue()
+        self.queue = Queue(stack.profile.rmem_default)
         self.errors = errors.Errors()
         self.membership = groups.Membership()
         self.payload: Any = None  # from the first port on
@@ -86,16 +86,20 @@ class Udp(Endpoint):
         """`bind(2)`."""
         ip, port = parse_address(self.family, address, "bind")
         ip = unmapped(ip)
-        if self.local_port:
+        if self.local_port and self.family == AF_INET6:  # `__inet6_bind` looks at this first
             raise error(errno.EINVAL)
         if not self.stack.is_own(ip) and not groups.is_for_many(ip):
             raise error(errno.EADDRNOTAVAIL)
+        if self.local_port:
+            raise error(errno.EINVAL)
         previous, self.local_ip = self.local_ip, ip
         try:
             self._take_port(port)
         except OSError:
             self.local_ip = previous
             raise
+        if ":" in ip and ip != "::":
+            self.v6_only = True  # `__inet6_bind`
 
     def _take_port(self, port: int) -> None:
         ports = self.stack.datagram[self.protocol]
@@ -186,7 +190,7 @@ class Udp(Endpoint):
         target = None if address is None else parse_address(self.family, address, "sendto")
         if not self.local_port:
             self._take_port(0)
-        if len(data) > 0xFFFF:
+        if len(data) > 0xFFFF and self.family == AF_INET:  # udpv6_sendmsg looks at the size when it knows the peer
             raise error(errno.EMSGSIZE)
         if flags & MSG_OOB and self.family == AF_INET:
             raise error(errno.EOPNOTSUPP)
@@ -242,6 +246,8 @@ class Udp(Endpoint):
             if not path.calm:
                 kernel.recorder.event(kernel.now, _SENT, self.number, len(data))
             path.send_datagram(arrive, (node, packet), len(data), delivery.truncated)
+        if self.watchers:
+            self.notify(WRITABLE | WRBAND)  # the memory is free again: an edge for epoll (`sock_wfree`)
 
     def _wished(self, wishes: ancillary.Wishes) -> str:
         """The source address of IP_PKTINFO, which must be one of ours."""
@@ -345,7 +351,7 @@ class Udp(Endpoint):
         elif name == _SO_REUSEPORT:
             self.reuse_port = bool(value)
         else:
-            most = BUFFER_MOST if name == _SO_RCVBUF else 0x3FFF_FFFF  # INT_MAX / 2
+            most = self.stack.profile.rmem_max if name == _SO_RCVBUF else 0x3FFF_FFFF  # INT_MAX / 2
             self.queue.limit = max(2 * min(value & 0xFFFF_FFFF, most), BUFFER_LEAST)
         return True
 

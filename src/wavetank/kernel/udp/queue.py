@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from wavetank.kernel.udp.delivery import Packet
 
-BUFFER_DEFAULT: Final = 212_992  # net.core.rmem_default
-BUFFER_MOST: Final = 212_992  # net.core.rmem_max
 BUFFER_LEAST: Final = 2_304  # SOCK_MIN_RCVBUF on x86-64
 _HEADERS: Final = (59, 72)  # Ethernet, IPv4 or IPv6, UDP, and room for alignment
 _CACHE_LINE: Final = 64  # SMP_CACHE_BYTES
@@ -48,9 +46,9 @@ class Queue:
 
     __slots__ = ("deficit", "limit", "packets", "taken_over", "used")
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int) -> None:
         self.packets: deque[Packet] = deque()
-        self.limit = BUFFER_DEFAULT
+        self.limit = limit
         self.used = 0  # sk_rmem_alloc
         self.taken_over = 0  # how many of the oldest are in the reader's part (up->reader_queue)
         self.deficit = 0  # read, and not yet given back (up->forward_deficit)

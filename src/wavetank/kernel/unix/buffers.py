@@ -18,9 +18,7 @@ STREAM_HEAD: Final = PAGE - _SHARED_INFO  # SKB_MAX_HEAD(0)
 STREAM_MOST: Final = STREAM_HEAD + 32_768  # + UNIX_SKB_FRAGS_SZ
 _LINEAR_MOST: Final = 16_384 - _SHARED_INFO  # SKB_MAX_ALLOC
 _FRAGMENTS: Final = 17  # MAX_SKB_FRAGS
-#: net.core.wmem_default and wmem_max of the kernel profile; SOCK_MIN_SNDBUF.
-SEND_DEFAULT: Final = 212_992
-SEND_MOST: Final = 212_992
+#: SOCK_MIN_SNDBUF.
 SEND_LEAST: Final = 4_608
 
 

@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 
 # include/net/sock.h
 RCV_SHUTDOWN, SEND_SHUTDOWN, SHUTDOWN_MASK = 1, 2, 3
-_SOMAXCONN: Final = 4_096  # net.core.somaxconn
-_DATAGRAMS: Final = 10  # net.unix.max_dgram_qlen
 _SOL_SOCKET: Final = 1
 _SO_SNDBUF, _SO_PASSCRED, _SO_PEERCRED, _SO_SNDBUFFORCE = 7, 16, 17, 32
 _SHUT_BITS: Final = {SHUT_RD: RCV_SHUTDOWN, SHUT_WR: SEND_SHUTDOWN, SHUT_RDWR: SHUTDOWN_MASK}
@@ -65,10 +63,10 @@ class Unix(Endpoint):
         self.accepted = True
         self.queue: deque[Parcel] = deque()
         self.charged = 0  # sk_wmem_alloc
-        self.send_buffer = buffers.SEND_DEFAULT
+        self.send_buffer = stack.profile.wmem_default
         self.starved: list[Unix] = []  # datagram sockets that wait until our queue is shorter
         # listening
-        self.backlog = _DATAGRAMS
+        self.backlog = stack.profile.max_dgram_qlen
         self.embryos: deque[Unix] = deque()
         self.knockers: deque[Unix] = deque()  # blocking connects that wait until the backlog is shorter
         self.knocking_at: Unix | None = None
@@ -111,9 +109,9 @@ class Unix(Endpoint):
             raise error(errno.EOPNOTSUPP)
         if not self.name or self.state not in (CLOSE, LISTEN):
             raise error(errno.EINVAL)
-        self.backlog = min(backlog, _SOMAXCONN)
+        self.backlog = min(backlog, self.stack.profile.somaxconn)
         self.state = LISTEN
-        self.own_credentials = rights.mine()
+        self.own_credentials = self.peer_credentials = rights.mine()  # `init_peercred`
         kernel = core.K
         kernel.recorder.event(kernel.now, Kind.LISTEN, self.number, self.backlog)
         self._let_in()
@@ -310,7 +308,7 @@ class Unix(Endpoint):
             return False
         if isinstance(value, bytes):
             raise error(errno.EINVAL)
-        most = buffers.SEND_MOST if name == _SO_SNDBUF else 0x3FFF_FFFF  # INT_MAX / 2
+        most = self.stack.profile.wmem_max if name == _SO_SNDBUF else 0x3FFF_FFFF  # INT_MAX / 2
         self.send_buffer = max(2 * min(value & 0xFFFF_FFFF, most), buffers.SEND_LEAST)
         if self.writable():
             self.notify(WRITABLE | WRBAND)
@@ -347,7 +345,7 @@ class Unix(Endpoint):
         if peer is not None:
             if self.type != SOCK_DGRAM:
                 peer.shut = SHUTDOWN_MASK
-                if self.queue or embryo:
+                if embryo or len(self.queue) > 1 or (self.queue and self.queue[0].data):
                     peer.pending_error = errno.ECONNRESET
                 peer.notify(EVERYTHING)
             elif self in peer.starved:

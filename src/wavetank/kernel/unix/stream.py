@@ -105,7 +105,12 @@ def receive(sock: Unix, size: int, flags: int, ancillary_size: int) -> Message |
     if not sock.queue:
         if sock.pending_error:
             raise error(sock.take_error())
-        return (b"", [], 0, None) if sock.shut & _RCV_SHUTDOWN else None
+        if not sock.shut & _RCV_SHUTDOWN:
+            return None
+        control = Control(ancillary_size)
+        if sock.pass_credentials:  # of nobody: `scm_recv_unix` with a cookie of zeros
+            control.put(rights.SOL_SOCKET, rights.SCM_CREDENTIALS, bytes(12))
+        return b"", control.items, control.flags, None
     control = Control(ancillary_size)
     sender = sock.queue[0].sender.name
     credentials = sock.queue[0].credentials if sock.pass_credentials else None
