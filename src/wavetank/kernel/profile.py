@@ -41,6 +41,13 @@ class Profile:
     tcp_keepalive_time: int = 7_200
     tcp_keepalive_intvl: int = 75
     tcp_keepalive_probes: int = 9
+    #: What TCP_CONGESTION says, and how far the send buffer grows; what is simulated is the same for all.
+    tcp_congestion_control: str = "cubic"
+
+    @property
+    def send_buffer_factor(self) -> int:
+        """How many congestion windows the send buffer holds: `sndbuf_expand` of BBR, else 2 (`tcp_sndbuf_expand`)."""
+        return 3 if self.tcp_congestion_control == "bbr" else 2
 
 
 DEFAULT: Final = Profile()
@@ -61,6 +68,9 @@ def of_host(read: Callable[[str], str] | None = None) -> Profile:
         try:
             text = (read or _read)(f"/proc/sys/net/{_FOLDERS.get(each.name, 'ipv4')}/{each.name}")
         except OSError:
+            continue
+        if each.name == "tcp_congestion_control":
+            found[each.name] = text.strip()
             continue
         numbers = tuple(map(int, text.split()))
         found[each.name] = numbers if len(numbers) > 1 else numbers[0]

@@ -32,7 +32,6 @@ from wavetank.kernel.endpoint import (
 )
 from wavetank.kernel.file import ERR, HUP, READABLE, WRITABLE, File, Waiting, error
 from wavetank.kernel.making import MODIFIERS, TYPE_MASK, make
-from wavetank.kernel.process import FIRST_FD
 from wavetank.kernel.readiness import is_real
 from wavetank.kernel.replace import replace_calls
 from wavetank.kernel.unix import names as unix_names
@@ -554,8 +553,7 @@ class _Calls:
         one, two = unix_pair(kernel.process.stack, type & TYPE_MASK)
         made = []
         for file in (one, two):
-            fd = kernel.process.install(file)
-            item = socket(family, type, proto, fileno=fd)
+            item = socket(family, type, proto, fileno=kernel.process.install(file))
             if type & real.SOCK_NONBLOCK:
                 item.setblocking(False)
             made.append(item)
@@ -563,11 +561,10 @@ class _Calls:
 
     def dup(self, fd: int, /) -> int:
         """A new descriptor for the same socket."""
-        kernel = core.K
-        file = kernel.fds.get(fd)
+        file = core.K.fds.get(fd)
         if file is None:
             raise error(errno.EBADF)
-        return kernel.process.install(file)
+        return core.K.process.install(file)
 
     def close(self, fd: int, /) -> None:
         """Close a socket's descriptor."""
@@ -596,7 +593,5 @@ def install() -> None:
     module.socket = module.SocketType = socket  # type: ignore[attr-defined]
     for name in names.FUNCTIONS:
         setattr(module, name, getattr(names, name))
-    module.__spec__ = real.__spec__
-    module.__file__ = getattr(real, "__file__", None)
+    module.__spec__, module.__file__ = real.__spec__, getattr(real, "__file__", None)
     sys.modules["_socket"] = module
-    assert FIRST_FD > 1024

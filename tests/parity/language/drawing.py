@@ -351,7 +351,7 @@ def _option(d: Drawer, name: str = "") -> None:
     level, option, values = d.choose(_OPTIONS)
     if option in ("SO_SNDBUF", "SO_RCVBUF") and d.kinds[name] in ("tcp", "listening"):
         values = values[-1:]
-    used = any(f"{name}.connect" in step.call or name in step.names and "accept" in step.call for step in d.steps)
+    used = any(f"{name}.connect" in step.call or (name in step.names and "accept" in step.call) for step in d.steps)
     if option == "TCP_MAXSEG" and (d.kinds[name] != "tcp" or name in d.peers or used):
         option, values = "TCP_NODELAY", (0, 1)
     d.do(f"{name}.setsockopt({level}, {option}, {d.choose(values)})")

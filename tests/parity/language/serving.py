@@ -159,8 +159,6 @@ def own_network() -> bool:
         fcntl.ioctl(control, get_ready, struct.pack("16sh", b"lo", up | running))
     with contextlib.suppress(OSError):  # what one connection has learnt about the loopback is not for the next one
         Path("/proc/sys/net/ipv4/tcp_no_metrics_save").write_text("1")
-    with contextlib.suppress(OSError):  # Linux's own default; BBR would send by timers
-        Path("/proc/sys/net/ipv4/tcp_congestion_control").write_text("cubic")
     return True
 
 

@@ -205,7 +205,9 @@ def _join(tcp: Tcp, path: Path, back: Path, key: Key) -> None:
     tcp.mss = MSS_LOOPBACK if loopback else MSS_ETHERNET
     tcp.congestion_window = max(INITIAL_WINDOW_SEGMENTS * tcp.mss, BURST if loopback else 0)
     if not tcp.send_fixed:
-        tcp.send_limit = SEND_BUFFER_LOOPBACK if loopback else SEND_BUFFER_ETHERNET
+        profile = tcp.stack.profile
+        one_window = SEND_BUFFER_LOOPBACK if loopback else SEND_BUFFER_ETHERNET
+        tcp.send_limit = min(one_window * profile.send_buffer_factor, profile.tcp_wmem[2])
     if path.send_limit:
         tcp.send_limit = min(tcp.send_limit, path.send_limit)
         tcp.send_fixed = True

@@ -66,7 +66,8 @@ def _get_tcp(tcp: Tcp, name: int) -> int | bytes | None:
     if name == TCP_INFO:
         return _info(tcp)
     if name == TCP_CONGESTION:
-        return b"cubic"
+        chosen = tcp.options.get((IPPROTO_TCP, TCP_CONGESTION), tcp.stack.profile.tcp_congestion_control.encode())
+        return chosen.ljust(16, b"\0") if isinstance(chosen, bytes) else None  # TCP_CA_NAME_MAX
     known: dict[int, int | bytes] = {
         TCP_NODELAY: int(tcp.no_delay),
         TCP_CORK: int(tcp.cork),
@@ -147,8 +148,10 @@ def _put_socket(tcp: Tcp, name: int, value: int | bytes) -> bool:
 
 def _put_tcp(tcp: Tcp, name: int, value: int | bytes) -> bool:
     if name == TCP_CONGESTION:
-        if isinstance(value, int) or value.rstrip(b"\0") not in (b"cubic", b"reno"):
+        own = tcp.stack.profile.tcp_congestion_control.encode()
+        if isinstance(value, int) or value.rstrip(b"\0") not in (b"cubic", b"reno", own):
             raise error(errno.ENOENT)
+        tcp.options[IPPROTO_TCP, TCP_CONGESTION] = value.rstrip(b"\0")
         return True
     if isinstance(value, bytes):
         raise error(errno.EINVAL)

@@ -30,8 +30,8 @@ ORPHAN_RETRIES: Final = 8  # what net.ipv4.tcp_orphan_retries 0 means (tcp_orpha
 NO_NEIGHBOUR_NS: Final = 3_060 * MS
 #: On loopback half of the first window: `tcp_bound_to_half_wnd`.
 MSS_LOOPBACK, MSS_ETHERNET = 32_768, 1_448
-#: What the send buffer becomes once connected (tcp_sndbuf_expand with the initial congestion window).
-SEND_BUFFER_LOOPBACK, SEND_BUFFER_ETHERNET = 2_626_560, 87_040
+#: What the send buffer becomes once connected, for one congestion window (tcp_sndbuf_expand with the initial one).
+SEND_BUFFER_LOOPBACK, SEND_BUFFER_ETHERNET = 1_313_280, 43_520
 SEND_BUFFER_MIN: Final = 4_608  # SOCK_MIN_SNDBUF on x86-64
 RECEIVE_BUFFER_MIN: Final = 2_304  # SOCK_MIN_RCVBUF
 #: Segments of one write travel together, as with TSO and GRO; larger ones are split on the way where a path cuts.
