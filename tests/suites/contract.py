@@ -29,7 +29,7 @@ SUITES = {
     "twisted": (["trial", "twisted"], "twisted"),
     "aiohttp": (
         ["pytest", "tests", "-q", "-rfE", "-o", "addopts=", "-p", "no:cacheprovider", "-n", "0", "--timeout=120",
-         "-m", "not dev_mode and not autobahn and not internal"], "aiohttp",
+         "--ignore-glob=*benchmarks*", "-m", "not dev_mode and not autobahn and not internal"], "aiohttp",
     ),
     "websockets": (["unittest", "discover", "-s", "tests", "-t", "."], "websockets"),
 }  # fmt: skip

@@ -26,6 +26,7 @@ VERBS: Final = {
     "proxy": "A proxy in front of a real server: a bad line, as faults say.",
     "serve": "A third-party server, ready when it says so, until Ctrl-C.",
     "check": "One protocol, one conversation: every cut, end and pause.",
+    "conform": "Does a loop or a reactor keep the transport contract? 250 cases on real sockets.",
     "doctor": "Say what works on this machine.",
 }
 #: What a shell gives for a command that Ctrl-C has ended (128 + SIGINT).

@@ -26,6 +26,7 @@ from wavetank.conformance.abort import (
 )
 from wavetank.conformance.pairs import Ending, Happening, PairHangs, run_protocols
 from wavetank.conformance.protocols import ConnectableProtocol
+from wavetank.conformance.suites import suite
 
 __all__ = [
     "SCENARIOS",
@@ -52,4 +53,5 @@ __all__ = [
     "StreamingProducerClient",
     "StreamingProducerClientLater",
     "run_protocols",
+    "suite",
 ]

@@ -103,7 +103,7 @@ def _asking() -> Any:
     return ssl.optionsForClientTLS("localhost", trustRoot=ssl.Certificate.loadPEM(certificate.CERTIFICATE))
 
 
-def _close(reactor: Any) -> None:
+def close_reactor(reactor: Any) -> None:
     """Close what the reactor has open for itself: Twisted has no call for that (its ReactorBuilder does the same)."""
     for reader in [*getattr(reactor, "_internalReaders", ())]:
         reactor.removeReader(reader)
@@ -210,7 +210,7 @@ def run(reactor: Any, pair: Pair, endpoint: Any, timeout_s: float) -> Happening:
             reactor.run(installSignalHandlers=False)
     finally:
         log.removeObserver(current.observe)
-        _close(reactor)
+        close_reactor(reactor)
         _forget_events()
         if isinstance(chosen, Endpoint):
             chosen.clean()
