@@ -77,7 +77,9 @@ def standing_behind(folder: Path) -> Iterator[int]:
 def relaying(command: Command, port: int, folder: Path) -> Iterator[int]:
     """The relay, listening on `port`; gives its pid."""
     with open(folder / "errors", "wb") as errors:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors)
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors, start_new_session=True
+        )
     try:
         deadline = time.monotonic() + START_S
         while True:

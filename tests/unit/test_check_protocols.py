@@ -316,7 +316,7 @@ def test_what_is_held_has_a_bound(protocol: type[asyncio.Protocol]) -> None:
 
 
 def test_a_protocol_that_stops_reading_passes() -> None:
-    check_protocol(Polite, [b"x" * 1000] * 80, seconds=1, examples=0)
+    check_protocol(Polite, [b"x" * 1000] * 80, seconds=0.5, examples=0)
 
 
 # ---- programs, streams, time

@@ -18,7 +18,8 @@ from wavetank.check.loop import VirtualLoop, as_current
 from wavetank.check.memory import held_memory
 from wavetank.check.outcome import Outcome, Problem
 from wavetank.check.problems import LATE_RULES, last_line, raised, snapshot, stuck_problem, violated, written_late
-from wavetank.check.schedule import End, Schedule
+from wavetank.check.real_transport import never_read_script
+from wavetank.check.schedule import End, Schedule, whole
 from wavetank.check.script import HANG_S, PATIENCE_S, QUIET, Clockwork, Script, conversation_script
 from wavetank.check.search import FAMILIES
 from wavetank.check.stillness import Stillness
@@ -58,12 +59,16 @@ class AsyncioGround:
 
     def run(self, conversation: Conversation, schedule: Schedule) -> Outcome:
         """One run, from a new protocol to the end of its connection."""
+        run = _Run(self, self._loop, conversation, schedule)
+        self._carry_out(run, run.script())
+        return run.outcome
+
+    def _carry_out(self, run: _Run, script: Script) -> None:
         loop = self._loop
-        run = _Run(self, loop, conversation, schedule)
         self._watchdog.watch()
         try:
             with as_current(loop), self._stillness.of(loop.time):
-                LoopEngine(loop).run(run.script())
+                LoopEngine(loop).run(script)
                 run.collect()
                 loop.forget()
         except Stuck:
@@ -72,7 +77,6 @@ class AsyncioGround:
             self._loop = VirtualLoop(self._watchdog)
         finally:
             self._watchdog.rest()
-        return run.outcome
 
     def families(self) -> Sequence[str]:
         """All of them."""
@@ -85,6 +89,14 @@ class AsyncioGround:
     def held_memory(self, conversation: Conversation) -> Outcome | None:
         """What the protocol holds of a conversation that it is given faster than it can answer."""
         return held_memory(self, conversation)
+
+    def on_real_transport(self, conversation: Conversation) -> Outcome | None:
+        """What asyncio's own transport holds for a peer that never reads."""
+        if self.dialect != "asyncio":
+            return None
+        run = _Run(self, self._loop, conversation, whole(conversation))
+        self._carry_out(run, never_read_script(self._loop, run.protocol, conversation, run.outcome))
+        return run.outcome
 
     def probe(self) -> Any:
         """Make one object as the factory does, and return it; raises what `run` would for a factory that fails."""
@@ -149,13 +161,18 @@ class _Run:
         if self._ground.dialect == "socket":
             yield from self._open_socket()
             return
+        protocol = yield from self.protocol()
+        if protocol is not None:
+            self._join(protocol)
+
+    def protocol(self) -> Generator[Any, Any, Any]:
+        """The protocol, as the factory makes it; None when its program has connected, and so has one already."""
         made = made_by(self._ground._factory, self._ground.given)
         if inspect.isawaitable(made):
             made = yield from self._run_program(made)
             if self.line is not None:
-                return
-        protocol = unwrapped(made, self._ground.given, "asyncio")
-        self._join(protocol)
+                return None
+        return unwrapped(made, self._ground.given, "asyncio")
 
     def _open_socket(self) -> Generator[Any, Any, None]:
         """Start the program on its end of a socket pair; it may go on as a coroutine."""

@@ -178,7 +178,7 @@ def _contents(name: str) -> bytes:
         raise UsageError(f"cannot read the conversation {name}: {error.strerror}") from None
     if not data.strip():
         raise UsageError(
-            f"the conversation {name} is empty" + (f": {len(data)} bytes of white space" if data else ""),
+            f"the conversation {name} is empty: {len(data)} bytes{' of white space' if data else ''}",
             next='write into it what a peer sends, byte for byte, or as lines "> hello\\r\\n"; or record a pcap',
         )
     return data

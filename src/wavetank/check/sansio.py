@@ -187,6 +187,10 @@ class SansIOGround:
         """There is only the end of the stream."""
         return ("eof",)
 
+    def on_real_transport(self, conversation: Conversation) -> Outcome | None:
+        """There is no other one."""
+        return None
+
     def held_memory(self, conversation: Conversation) -> Outcome | None:
         """Such an object cannot stop reading."""
         return None

@@ -23,17 +23,23 @@ from wavetank.check.schedule import End, Schedule, cut_at, whole
 from wavetank.check.trials import Trial
 
 _monotonic = time.monotonic
+#: The budget is processor time, so that a busy machine tries as much as an idle one.
+_thread_time = time.thread_time
 
+#: On a busy machine, real time may be so many times the budget.
+_PATIENCE: Final = 2.5
 #: The families of trials, in the order of their turns.
 FAMILIES: Final = ("single cuts", "eof", "straddling pieces", "pauses", "loss", "cuts at once", "several cuts", "abort",
                    "garbage", "ends at once", "damaged bytes", "never read")  # fmt: skip
 #: From this size on, a conversation can show that what is held grows with it; then that is looked at first.
 _FLOOD_BYTES: Final = 64 * 1024
+#: So much of it, to look at what is held of input: memory is traced meanwhile, which is slow.
+_HOARD_BYTES: Final = 384 * 1024
 #: A conversation up to this size is swept as a whole; of a longer one, the beginning.
 _SWEPT_BYTES: Final = 16_384
 #: Up to this size, it is also given byte by byte.
 _BYTE_BY_BYTE: Final = 16_384
-#: Real seconds that shrinking may take.
+#: Processor seconds that shrinking may take.
 _SHRINK_S: Final = 2.0
 
 
@@ -47,6 +53,9 @@ class Ground(Protocol):
 
     def held_memory(self, conversation: Conversation) -> Outcome | None:
         """What the protocol holds of a whole conversation at once, as a problem; None where that cannot be said."""
+
+    def on_real_transport(self, conversation: Conversation) -> Outcome | None:
+        """What the real transport holds for a peer that never reads; None where there is none."""
 
     def families(self) -> Sequence[str]:
         """The names of the families that mean something here."""
@@ -77,7 +86,8 @@ class Search:
     def __init__(self, ground: Ground, conversation: Conversation, *, seconds: float, examples: int) -> None:
         self._ground = ground
         self._conversation = conversation
-        self._end = _monotonic() + seconds
+        self._end = _thread_time() + seconds
+        self._last_end = _monotonic() + seconds * _PATIENCE
         self._examples = examples
         self._references: dict[int, Outcome] = {}
         self._started = _monotonic()
@@ -90,6 +100,10 @@ class Search:
         self.report.finding = self._find()
         self.report.seconds = _monotonic() - self._started
         return self.report
+
+    def _over(self) -> bool:
+        """Whether the time is up."""
+        return _thread_time() >= self._end or _monotonic() >= self._last_end
 
     def _find(self) -> Finding | None:
         conversation = self._conversation
@@ -108,20 +122,28 @@ class Search:
 
     def _flooded(self, conversation: Conversation) -> Finding | None:
         """What is held for a peer that does not read, and for one that sends too fast."""
-        held = self._ground.held_memory(conversation)
-        if held is not None:
-            self.report.runs += 1
-            if held.problems:
-                return Finding(held.problems[0], conversation, _flood(conversation), held)
+        first, *others = trials.never_read(conversation, self._ground.max_read)
         if "never read" not in self._ground.families():
             return None
-        for trial in trials.never_read(conversation, self._ground.max_read):
-            outcome = self._outcome(conversation, trial.schedule)
+        return self._bounded(first) or self._hoarded(conversation) or self._bounded(*others)
+
+    def _bounded(self, *tried: Trial) -> Finding | None:
+        """What a peer that does not read makes the protocol hold."""
+        for trial in tried:
+            outcome = self._outcome(trial.conversation, trial.schedule)
             problem = judge(trial, outcome, None)
             if problem is not None:
-                found = Finding(problem, conversation, trial.schedule, outcome)
-                return self._believed(trial, found)
+                return self._believed(trial, Finding(problem, trial.conversation, trial.schedule, outcome))
         return None
+
+    def _hoarded(self, conversation: Conversation) -> Finding | None:
+        """What one that sends too fast makes it hold."""
+        begun = trials.beginning(conversation, _HOARD_BYTES)
+        held = self._ground.held_memory(begun)
+        if held is None:
+            return None
+        self.report.runs += 1
+        return Finding(held.problems[0], begun, _flood(begun), held) if held.problems else None
 
     # ---- one trial
 
@@ -187,10 +209,19 @@ class Search:
             found = self._believed(trial, self._try(trial))
             if found is not None:
                 return found
-            if _monotonic() > self._end:
+            if self._over():
                 break
         self._count("one piece, messages, one byte at a time", len(firsts), len(firsts))
-        return self._injected(conversation) if self._switches_at else None
+        return self._unread(conversation) or (self._injected(conversation) if self._switches_at else None)
+
+    def _unread(self, conversation: Conversation) -> Finding | None:
+        """What the interpreter's own transport holds."""
+        outcome = self._ground.on_real_transport(conversation)
+        if outcome is None:
+            return None
+        self.report.runs += 1
+        held = [problem for problem in outcome.problems if problem.kind == "buffer"]
+        return Finding(held[0], conversation, whole(conversation), outcome) if held else None
 
     def _injected(self, conversation: Conversation) -> Finding | None:
         """What stands behind a switch to TLS in clear."""
@@ -224,7 +255,7 @@ class Search:
     def _sweep(self, families: dict[str, list[Trial] | Iterator[Trial]]) -> Finding | None:
         left = {name: iter(family) for name, family in families.items()}
         done = dict.fromkeys(left, 0)
-        while left and _monotonic() < self._end:
+        while left and not self._over():
             for name in [*left]:
                 trial = next(left[name], None)
                 if trial is None:
@@ -245,7 +276,7 @@ class Search:
     # ---- what Hypothesis draws
 
     def _draw(self, conversation: Conversation) -> Finding | None:
-        if not self._examples or _monotonic() >= self._end or len(conversation.data) < 2:
+        if not self._examples or self._over() or len(conversation.data) < 2:
             return None
         from wavetank.check.drawing import drawn
 
@@ -254,7 +285,7 @@ class Search:
 
         def shows(trial: Trial) -> bool:
             nonlocal count
-            if _monotonic() >= self._end and not found:
+            if self._over() and not found:
                 return False
             count += 1
             finding = self._try(trial)
@@ -272,7 +303,7 @@ class Search:
 
     def _smaller(self, trial: Trial, found: Finding) -> Finding:
         """The same finding with as few changes from whole messages, and as little of the conversation, as will do."""
-        end = _monotonic() + _SHRINK_S
+        end = _thread_time() + _SHRINK_S
         if trial.compare is None or trial.against is not None or found.problem.kind == "hang":
             return found
         trial, found = self._shorter(trial, found, end)
@@ -293,7 +324,7 @@ class Search:
         cuts = trial.schedule.cuts
         sizes = [mark for mark in sorted(set(trials.marks_of(trial.conversation))) if 0 < mark < len(data)]
         low, high = 0, len(sizes)
-        while low < high and _monotonic() < end:
+        while low < high and _thread_time() < end:
             middle = (low + high) // 2
             shorter = trials.beginning(trial.conversation, sizes[middle])
             size = len(shorter.data)
@@ -312,7 +343,7 @@ class Search:
         base = set(whole(conversation).cuts)
         changes = sorted(base.symmetric_difference(trial.schedule.cuts))
         part = max(1, len(changes) // 2)
-        while changes and _monotonic() < end:
+        while changes and _thread_time() < end:
             for start in range(0, len(changes), part):
                 fewer = changes[:start] + changes[start + part :]
                 cuts = cut_at(conversation, base.symmetric_difference(fewer), self._ground.max_read)

@@ -174,7 +174,7 @@ def pauses(conversation: Conversation, writes: int) -> Iterator[Trial]:
 
 def never_read(conversation: Conversation, most: int) -> Iterator[Trial]:
     """The peer reads nothing at all, or nothing more after some writes."""
-    for schedule in (whole(conversation), replace(joined(conversation, most), pace="together")):
+    for schedule in (replace(joined(conversation, most), pace="together"), whole(conversation)):
         yield Trial(conversation, replace(schedule, deaf_after=0, hears_again=False))
 
 

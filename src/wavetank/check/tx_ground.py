@@ -9,6 +9,7 @@ the same object - so while a run goes on, the global reactor's own methods are t
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -67,6 +68,10 @@ class TwistedGround:
         """All of them."""
         return ("eof", "reset", "abort", "eof together")
 
+    def on_real_transport(self, conversation: Conversation) -> Outcome | None:
+        """There is no other one."""
+        return None
+
     def held_memory(self, conversation: Conversation) -> Outcome | None:
         """What the protocol holds of a conversation that it is given faster than it can answer."""
         return held_memory(self, conversation)
@@ -80,6 +85,8 @@ class TwistedGround:
         try:
             with self._stillness.of(clock.seconds), _in_place(self._reactor, clock, run), _listening(run.logged):
                 engine.run(run.script(engine))
+                # What a Deferred has failed with is logged when it is collected, and its traceback keeps it alive.
+                gc.collect(1)
                 run.collect()
         except Stuck:
             run.stuck(self._watchdog)
