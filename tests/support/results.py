@@ -1,7 +1,8 @@
-"""The option `--results FILE`: keeps the outcome of a session as a Markdown page, with its date and command.
+"""The option `--results FILE`: keeps the outcome of a session as a Markdown page, with dates and the command.
 
 `make test-long` uses it, so that what takes too long for the gate leaves numbers that a reader can date. A test adds
 its own measurements with pytest's fixture `record_property("name", value)`. No path of the machine gets into the page.
+All long tests together take hours: a session that runs some of them renews their lines, and each line has its date.
 """
 
 import datetime
@@ -40,24 +41,30 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if path is None or not reports:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page(reports, command=f"pytest {' '.join(session.config.invocation_params.args)}"))
+    before = path.read_text() if path.exists() else ""
+    path.write_text(page(reports, before, command=f"pytest {' '.join(session.config.invocation_params.args)}"))
 
 
-def page(reports: list[pytest.TestReport], *, command: str) -> str:
-    """The Markdown text for these reports."""
+def page(reports: list[pytest.TestReport], before: str = "", *, command: str) -> str:
+    """The Markdown text for these reports, and for the tests of the page `before` that did not run this time."""
     system = platform.uname()
-    lines = [
+    today = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M}"
+    lines = {line.split(" | ")[0]: line for line in before.splitlines() if "::" in line.split(" | ")[0]}
+    for report in reports:
+        measured = ", ".join(f"{name}: {value}" for name, value in report.user_properties).replace("|", "\\|")
+        test = f"| {report.nodeid.replace('|', '/')}"
+        lines[test] = f"{test} | {report.outcome} | {report.duration:.1f} | {today} | {measured} |"
+    head = [
         "# Results of the long tests",
         "",
-        f"- date: {datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC",
+        f"- date: {today} UTC",
         f"- command: `{command}`",
         f"- {platform.python_implementation()} {platform.python_version()}, {system.system} {system.release},"
         f" {system.machine}",
         "",
-        "| test | outcome | seconds | measured |",
-        "|---|---|---|---|",
+        "A line is renewed when its test runs; this command has run those of the last date.",
+        "",
+        "| test | outcome | seconds | date (UTC) | measured |",
+        "|---|---|---|---|---|",
     ]
-    for report in sorted(reports, key=lambda report: report.nodeid):
-        measured = ", ".join(f"{name}: {value}" for name, value in report.user_properties).replace("|", "\\|")
-        lines.append(f"| {report.nodeid} | {report.outcome} | {report.duration:.1f} | {measured} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*head, *(lines[test] for test in sorted(lines))]) + "\n"

@@ -59,5 +59,17 @@ def test_the_page_of_results_has_date_command_and_measurements(inner: pytest.Pyt
     assert re.search(r"^- date: \d{4}-\d\d-\d\d \d\d:\d\d UTC$", page, re.MULTILINE)
     assert "- command: `pytest --results kept/page.md" in page
     assert re.search(
-        r"^\| test_sweep.py::test_one \| passed \| \d+\.\d \| runs per second: 170 \|$", page, re.MULTILINE
+        r"^\| test_sweep.py::test_one \| passed \| \d+\.\d \| [-\d]+ [:\d]+ \| runs per second: 170 \|$",
+        page,
+        re.MULTILINE,
     )
+
+
+def test_the_page_keeps_the_lines_of_tests_that_do_not_run_this_time(inner: pytest.Pytester) -> None:
+    inner.makepyfile(test_sweep="def test_one(): ...\ndef test_two(): ...")
+    inner.runpytest_inprocess("--results", "page.md")
+    old = Path("page.md").read_text().replace("passed", "failed")
+    Path("page.md").write_text(old)
+    inner.runpytest_inprocess("--results", "page.md", "-k", "two")
+    outcomes = re.findall(r"^\| test_sweep.py::(\w+) \| (\w+)", Path("page.md").read_text(), re.MULTILINE)
+    assert outcomes == [("test_one", "failed"), ("test_two", "passed")]
