@@ -30,6 +30,8 @@ from wavetank.servers.sockdiag import Listener, Table
 #: Ports that are chosen from, as far as they are not ephemeral here. Below are well-known services.
 _LOWEST: Final = 20_000
 _HIGHEST: Final = 65_535
+#: So many are drawn before the search is given up.
+_DRAWS: Final = 10_000
 #: sun_path has 108 bytes, one of them for the zero at its end (unix(7)).
 SOCKET_PATH_BYTES: Final = 107
 
@@ -158,9 +160,12 @@ def _candidates() -> Iterator[int]:
         low, high = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
     except (OSError, ValueError):
         low, high = 32_768, 60_999  # the default of Linux (ip(7))
-    ports = [port for port in range(_LOWEST, _HIGHEST + 1) if not low <= port <= high]
     # A range of its own, so that a test that seeds `random` does not draw the same ports as the next one.
-    yield from random.SystemRandom().sample(ports or [*range(10_000, low)], k=min(len(ports) or 1, 512))
+    draw = random.SystemRandom()
+    for _ in range(_DRAWS):
+        port = draw.randrange(_LOWEST, _HIGHEST + 1)
+        if not low <= port <= high:
+            yield port
 
 
 def unix_socket(path: str) -> Address:

@@ -40,7 +40,7 @@ _KEPT_S: Final = 24 * 3600.0
 #: Linux's default of RLIMIT_MSGQUEUE (MQ_BYTES_MAX, include/uapi/linux/mqueue.h); brands are this much and less below.
 _BRAND_BELOW: Final = 819_200
 _BRANDS: Final = 400_000
-_RECORD: Final = "record.json"
+_RECORD: Final = "record.jsonl"
 _KEEP: Final = "keep"
 _MARKER: Final = "WAVETANK_SERVER"
 
@@ -80,10 +80,9 @@ class Run:
         self.folder = base() / self.marker
         self.folder.mkdir(mode=0o755)
         self.brand = _new_brand()
-        self._record: dict[str, Any] = {"run": processes.identity(self.pid), "brand": self.brand, "servers": {}}
         self._lock = threading.Lock()
         self._count = 0
-        self._write()
+        _append(self.folder, {"run": processes.identity(self.pid), "brand": self.brand})
         atexit.register(self.close)
 
     def new_folder(self, name: str) -> tuple[str, Path]:
@@ -96,19 +95,11 @@ class Run:
     def note(self, marker: str, pids: list[int]) -> None:
         """Write down which processes belong to a server; an empty list when it has been stopped."""
         known = [found for pid in pids if (found := processes.identity(pid)) is not None]
-        with self._lock:
-            if known:
-                self._record["servers"][marker] = known
-            else:
-                self._record["servers"].pop(marker, None)
-            self._write()
+        _append(self.folder, {"marker": marker, "pids": known})
 
     def keep(self, folder: Path) -> None:
         """An error has named this folder's output: it stays for a day."""
         _touch(folder / _KEEP)
-
-    def _write(self) -> None:
-        _write_record(self.folder, self._record)
 
     def close(self) -> None:
         """Remove what nobody needs any more."""
@@ -133,8 +124,8 @@ class SharedRun:
         """Write down which processes belong to it, its supervisor first; an empty list when it has been stopped."""
         known = [processes.identity(pid) for pid in pids]
         if known:
-            _write_record(
-                self.folder, {"run": known[0], "brand": self.brand, "servers": {marker: [*filter(None, known)]}}
+            _append(
+                self.folder, {"run": known[0], "brand": self.brand, "marker": marker, "pids": [*filter(None, known)]}
             )
 
     def keep(self, folder: Path) -> None:
@@ -155,11 +146,28 @@ def _touch(path: Path) -> None:
         path.touch()
 
 
-def _write_record(folder: Path, record: dict[str, Any]) -> None:
-    new = folder / f"{_RECORD}.new"
-    with contextlib.suppress(OSError):  # the folder was removed under us: there is nothing left to record
-        new.write_text(json.dumps(record))
-        new.replace(folder / _RECORD)
+def _append(folder: Path, entry: dict[str, Any]) -> None:
+    """One line more in the record of a run. Appended, as replacing a file waits for the disk (ext4(5), auto_da_alloc).
+
+    The last word about a run, or about a marker, counts; see `_read_record`.
+    """
+    with contextlib.suppress(OSError), open(folder / _RECORD, "a") as file:  # no folder: nothing left to record
+        file.write(json.dumps(entry) + "\n")
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    """The record in `path`: `run`, `brand`, and `servers`, the processes of each marker. ValueError for no record."""
+    record: dict[str, Any] = {"run": None, "brand": 0, "servers": {}}
+    lines = path.read_text().splitlines(keepends=True)
+    for line in lines:
+        if line.endswith("\n"):  # the last one may be half written
+            entry = json.loads(line)
+            record |= {name: entry[name] for name in ("run", "brand") if name in entry}
+            if "marker" in entry:
+                record["servers"][entry["marker"]] = entry["pids"]
+    if record["run"] is None:
+        raise ValueError(f"{path} is no record")
+    return record
 
 
 _run: Run | None = None
@@ -235,7 +243,7 @@ def sweep() -> list[Leftover]:
 def _records() -> Iterator[tuple[Path, dict[str, Any]]]:
     for path in base().iterdir():
         try:
-            yield path, json.loads((path / _RECORD).read_text())
+            yield path, _read_record(path / _RECORD)
         except (OSError, ValueError):
             # Half made or half removed by another run; nothing but kept output; or the lock of a shared server.
             with contextlib.suppress(OSError):

@@ -77,7 +77,39 @@ def everyone() -> Iterator[int]:
 
 
 def descendants(root: int) -> list[int]:
-    """All running descendants of a process, itself not included, parents before children."""
+    """All running descendants of a process, itself not included, parents before children.
+
+    By the lists of children that the kernel keeps (proc_tid_children(5), CONFIG_PROC_CHILDREN): the cost is that of the
+    tree, not of the machine. Where the kernel has none, by the parents of all processes.
+    """
+    if not os.path.exists(f"/proc/{os.getpid()}/task/{os.getpid()}/children"):
+        return _descendants_by_parents(root)
+    ordered, ahead = [], [root]
+    while ahead:
+        pid = ahead.pop(0)
+        found = stat(pid)
+        if pid != root and found is not None and found.runs:
+            ordered.append(pid)
+        ahead += _children(pid)
+    return ordered
+
+
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    try:
+        threads = os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return found
+    for thread in threads:
+        try:
+            with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
+                found += map(int, file.read().split())
+        except OSError:
+            continue
+    return found
+
+
+def _descendants_by_parents(root: int) -> list[int]:
     children: dict[int, list[int]] = {}
     running: set[int] = set()
     for pid in everyone():
