@@ -13,6 +13,8 @@ from typing import Any, Final, Literal
 from wavetank.doubles.wire import chunks as chunk_policies
 from wavetank.doubles.wire import watermarks as marks
 from wavetank.doubles.wire.connection import Connection
+from wavetank.doubles.wire.datagrams import KNOWN as DATAGRAM_FAULTS
+from wavetank.doubles.wire.datagrams import DatagramConnection
 from wavetank.doubles.wire.driver import ClockDriver, Driver, LoopDriver
 from wavetank.doubles.wire.end import Speaker
 from wavetank.doubles.wire.trouble import checked
@@ -39,10 +41,11 @@ def connect(
     names: tuple[str, str] = NAMES,
     addresses: tuple[Any, Any] = ADDRESSES,
     dialects: tuple[str | None, str | None] = (None, None),
-) -> Connection:
-    """Join the protocols `a` and `b`, of asyncio or Twisted, stream or buffered; both get a transport and are told.
+) -> Any:
+    """Join the protocols `a` and `b`, of asyncio or Twisted; both get a transport and are told.
 
-    `a` is the side that connects, `b` the one that listened; `b` is told first. Returns the `Connection`.
+    `a` is the side that connects, `b` the one that listened; `b` is told first. Returns the `Connection`. Two
+    datagram protocols are joined as well: a `DatagramConnection`, with no chunks, watermarks, abort or strictness.
 
     - `chunks`: how what each side sends is cut and joined: "identity" (the default), "collapse", "one byte", "random"
       or "random:SEED", a size in bytes, a list of offsets to cut at, what Hypothesis' `data()` gives, or a function
@@ -67,6 +70,8 @@ def connect(
     if len({*names}) != 2:
         raise UsageError(f"names is {names!r}", why="the two ends have two names")
     driver, loop = _driver(clock)
+    if is_datagram(a) or is_datagram(b):
+        return _connect_datagrams(a, b, chunks, watermarks, faults, seed, names, addresses, driver, loop)
     ends = (
         (a, limits[0], addresses[0], addresses[1], dialects[0]),
         (b, limits[1], addresses[1], addresses[0], dialects[1]),
@@ -147,3 +152,53 @@ def dialect_of(protocol: Any, given: str | None = None) -> str:
         f"{shown} is no protocol: it has no data_received, get_buffer or dataReceived",
         next="give protocol objects: connect(MyProtocol(), Other())",
     )
+
+
+def is_datagram(protocol: Any) -> bool:
+    """Whether a protocol object is one for datagrams, of either dialect."""
+    return not isinstance(protocol, type) and any(
+        callable(getattr(protocol, name, None)) for name in ("datagram_received", "datagramReceived")
+    )
+
+
+def _connect_datagrams(
+    a: Any,
+    b: Any,
+    chunks: Any,
+    watermarks: Any,
+    faults: Any,
+    seed: int,
+    names: tuple[str, str],
+    addresses: tuple[Any, Any],
+    driver: Driver | None,
+    loop: asyncio.AbstractEventLoop | None,
+) -> DatagramConnection:
+    if not (is_datagram(a) and is_datagram(b)):
+        raise UsageError(
+            "a datagram protocol and a stream protocol cannot be joined", next="give two protocols of the same kind"
+        )
+    if chunks is not None or watermarks is not None:
+        raise UsageError(
+            "chunks and watermarks mean nothing for datagrams",
+            why="a datagram arrives whole or not at all",
+            next="faults=[Truncate(100)] cuts datagrams",
+        )
+    found = checked(faults, DATAGRAM_FAULTS, "datagram protocols")
+    pairs = ((a, addresses[0], addresses[1]), (b, addresses[1], addresses[0]))
+    speakers = [_datagram_speaker(*each, loop) for each in pairs]
+    connection = DatagramConnection((speakers[0], speakers[1]), names, addresses, driver=driver, seed=seed)
+    for speaker, side in zip(speakers, connection.sides, strict=True):
+        speaker.attach(side)
+    connection.inject(*found)
+    connection.begin()
+    return connection
+
+
+def _datagram_speaker(protocol: Any, host: Any, peer: Any, loop: asyncio.AbstractEventLoop | None) -> Any:
+    if callable(getattr(protocol, "datagram_received", None)):
+        from wavetank.doubles.aio.datagram import DatagramSpeaker
+
+        return DatagramSpeaker(protocol, host, peer, loop)
+    from wavetank.doubles.tx.datagram import DatagramSpeaker as TwistedSpeaker
+
+    return TwistedSpeaker(protocol, host, peer)

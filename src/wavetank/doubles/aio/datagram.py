@@ -1,16 +1,21 @@
 """Datagrams in asyncio's dialect: a transport that remembers what was sent.
 
-Owns the stand-in for the transport of `create_datagram_endpoint`. Must never lose or reorder anything (that is for
-joined datagram protocols). Source: asyncio/selector_events.py of CPython 3.13, `_SelectorDatagramTransport`.
+Owns the stand-in for the transport of `create_datagram_endpoint`, and the transport of a joined datagram protocol.
+Must never lose or reorder anything (`wire.datagrams` does).
+
+Source: asyncio/selector_events.py of CPython 3.13, `_SelectorDatagramTransport`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 from typing import Any, Final
 
 from wavetank.doubles.aio.string import PEERNAME, SOCKNAME
 from wavetank.doubles.aio.transport import as_bytes
+from wavetank.doubles.wire.datagrams import Side
 from wavetank.doubles.wire.log import Log
 from wavetank.doubles.wire.violation import violation
 
@@ -107,3 +112,78 @@ class FakeDatagramTransport(asyncio.DatagramTransport):
     def _tell(self, call: str, *arguments: Any) -> None:
         self.log.note("transport", call, arguments if call != "connection_made" else None)
         getattr(self.protocol, call)(*arguments)
+
+
+class JoinedDatagramTransport(asyncio.DatagramTransport):
+    """The transport of a joined datagram protocol: connected to the other one."""
+
+    def __init__(self, speaker: DatagramSpeaker, sockname: Any, peername: Any) -> None:
+        super().__init__({"sockname": sockname, "peername": peername})
+        self._speaker = speaker
+        self._peer = peername
+        self._side: Side
+
+    def sendto(self, data: Any, addr: Any = None) -> None:
+        """Send a datagram, in a later round; TypeError, ValueError as `FakeDatagramTransport.sendto`."""
+        data = as_bytes(data)
+        if addr not in (None, self._peer):
+            raise ValueError(f"Invalid address: must be None or {self._peer}")
+        self._side.send(data)
+
+    def close(self) -> None:
+        """Close; `connection_lost(None)` follows in a later round."""
+        self._side.close()
+
+    abort = close
+
+    def is_closing(self) -> bool:
+        """Whether it is closed."""
+        return self._side.closed
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        """The protocol that is called."""
+        protocol: asyncio.BaseProtocol = self._speaker.protocol
+        return protocol
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """From the next callback on, `protocol` is called."""
+        self._speaker.protocol = protocol
+
+    def get_write_buffer_size(self) -> int:
+        """0: every datagram leaves at once."""
+        return 0
+
+
+class DatagramSpeaker:
+    """Calls one asyncio datagram protocol; `loop` is told what it raises, if there is one."""
+
+    def __init__(self, protocol: Any, host: Any, peer: Any, loop: asyncio.AbstractEventLoop | None) -> None:
+        self.protocol = protocol
+        self.transport = JoinedDatagramTransport(self, host, peer)
+        self._loop = loop
+
+    def attach(self, side: Side) -> None:
+        """Speak for this side from now on."""
+        self.transport._side = side
+
+    def made(self) -> None:
+        """`connection_made(transport)`."""
+        self.protocol.connection_made(self.transport)
+
+    def received(self, data: bytes, address: Any) -> None:
+        """`datagram_received(data, address)`."""
+        self.protocol.datagram_received(data, address)
+
+    def refused(self) -> None:
+        """`error_received(ConnectionRefusedError)`."""
+        self.protocol.error_received(ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED)))
+
+    def lost(self) -> None:
+        """`connection_lost(None)`."""
+        self.protocol.connection_lost(None)
+
+    def report(self, error: BaseException, call: str) -> None:
+        """To the loop's exception handler."""
+        if self._loop is not None:
+            message = f"Fatal error: protocol.{call}() call failed."
+            self._loop.call_exception_handler({"message": message, "exception": error, "protocol": self.protocol})

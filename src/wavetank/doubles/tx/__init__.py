@@ -7,6 +7,7 @@ contract of real transports.
 
 from wavetank.doubles.joining import connect
 from wavetank.doubles.tx.datagram import AccumulatingDatagramProtocol, FakeDatagramTransport
+from wavetank.doubles.tx.network import MemoryNetworkReactor
 from wavetank.doubles.tx.process import AccumulatingProcessProtocol, FakeProcessTransport
 from wavetank.doubles.tx.protocols import (
     AccumulatingProtocol,
@@ -40,6 +41,7 @@ __all__ = [
     "FakeProcessTransport",
     "LineSendingProtocol",
     "Log",
+    "MemoryNetworkReactor",
     "MemoryReactor",
     "MemoryReactorClock",
     "NonStreamingProducer",

@@ -1,7 +1,7 @@
 """Datagrams in Twisted's dialect: a port that remembers what was sent, and a protocol that collects what comes.
 
-Owns the fake port, as a stand-in for `twisted.internet.udp.Port`. Must never lose or reorder anything (joined datagram
-protocols and their faults are `wire.datagrams`). Source: twisted.internet.testing.FakeDatagramTransport of 26.10;
+Owns the fake port, as a stand-in for `twisted.internet.udp.Port`, and the port of a joined datagram protocol. Must
+never lose or reorder anything (`wire.datagrams` does). Source: twisted.internet.testing.FakeDatagramTransport of 26.10;
 for `strict`, twisted/internet/udp.py.
 """
 
@@ -14,9 +14,12 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import MessageLengthError
 from twisted.internet.interfaces import IUDPTransport
 from twisted.internet.protocol import DatagramProtocol
+from twisted.python import log as twisted_log
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from wavetank.doubles.tx.string import must_be_bytes
+from wavetank.doubles.wire.datagrams import Side
 from wavetank.doubles.wire.log import Log
 from wavetank.doubles.wire.violation import violation
 
@@ -142,3 +145,89 @@ class AccumulatingDatagramProtocol(DatagramProtocol):
     def connectionRefused(self) -> None:
         """Count it."""
         self.refused += 1
+
+
+@implementer(IUDPTransport)
+class JoinedPort:
+    """The port of a joined datagram protocol: connected to the other one."""
+
+    def __init__(self, host: Any, peer: Any) -> None:
+        self._host, self._peer = host, peer
+        self._side: Side
+        self._stopping: Deferred[None] | None = None
+        self._broadcast = False
+
+    def write(self, packet: bytes, addr: Any = None) -> None:
+        """Send a datagram, in a later round; TypeError unless it is `bytes`, ValueError for another address."""
+        must_be_bytes(packet)
+        if len(packet) > MAX_DATAGRAM:
+            raise MessageLengthError("message too long")
+        if addr not in (None, self._peer):
+            raise ValueError(f"joined to {self._peer}, not to {addr}")
+        self._side.send(packet)
+
+    def connect(self, host: str, port: int) -> None:
+        """It is connected to the other one: RuntimeError, as from a port that is connected."""
+        raise RuntimeError("already connected, reconnecting is not currently supported")
+
+    def getHost(self) -> Any:
+        """The address of this port."""
+        return IPv4Address("UDP", *self._host)
+
+    def stopListening(self) -> Deferred[None]:
+        """Stop the port; the Deferred fires in a later round, when the protocol has been told."""
+        if self._side.lost:
+            return succeed(None)
+        if self._stopping is None:
+            self._stopping = Deferred()
+        self._side.close()
+        return self._stopping
+
+    loseConnection = stopListening
+
+    def getBroadcastAllowed(self) -> bool:
+        """What `setBroadcastAllowed` set."""
+        return self._broadcast
+
+    def setBroadcastAllowed(self, enabled: bool) -> None:
+        """Remembered."""
+        self._broadcast = bool(enabled)
+
+    def stopped(self) -> None:
+        """The protocol has been told."""
+        waiting, self._stopping = self._stopping, None
+        if waiting is not None:
+            waiting.callback(None)
+
+
+class DatagramSpeaker:
+    """Calls one Twisted datagram protocol."""
+
+    def __init__(self, protocol: Any, host: Any, peer: Any) -> None:
+        self.protocol = protocol
+        self.transport = JoinedPort(host, peer)
+
+    def attach(self, side: Side) -> None:
+        """Speak for this side from now on."""
+        self.transport._side = side
+
+    def made(self) -> None:
+        """`makeConnection(port)`, which calls `startProtocol`."""
+        self.protocol.makeConnection(self.transport)
+
+    def received(self, data: bytes, address: Any) -> None:
+        """`datagramReceived(data, address)`."""
+        self.protocol.datagramReceived(data, address)
+
+    def refused(self) -> None:
+        """`connectionRefused()`."""
+        self.protocol.connectionRefused()
+
+    def lost(self) -> None:
+        """`doStop()`, which calls `stopProtocol`."""
+        self.protocol.doStop()
+        self.transport.stopped()
+
+    def report(self, error: BaseException, call: str) -> None:
+        """To Twisted's log, where trial finds it."""
+        twisted_log.err(Failure(error), f"{call} of {self.protocol!r}")

@@ -67,6 +67,8 @@ class Speaker:
     def __init__(self, protocol: Any, watermarks: Watermarks | None, host: Any, peer: Any) -> None:
         self.watermarks = _MARKS if watermarks is None else watermarks
         self.transport = Transport(protocol, host, peer)
+        #: Who else is told of the loss: a connector.
+        self.on_lost: Callable[[Failure], None] | None = None
 
     def attach(self, end: End) -> None:
         """Speak for this end from now on."""
@@ -106,7 +108,12 @@ class Speaker:
                 producer.stopProducing()
         finally:
             transport._protocol = None
-            protocol.connectionLost(Failure(_REASONS[loss]()) if error is None else Failure(error))
+            reason = Failure(_REASONS[loss]()) if error is None else Failure(error)
+            try:
+                protocol.connectionLost(reason)
+            finally:
+                if self.on_lost is not None:
+                    self.on_lost(reason)
 
     def pausing(self) -> Callable[[], Any] | None:
         """`pauseProducing()` of a streaming producer."""
