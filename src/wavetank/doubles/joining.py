@@ -38,6 +38,7 @@ def connect(
     seed: int = 0,
     clock: Any = None,
     abort: Literal["reset", "eof"] = "reset",
+    strict: bool = False,
     names: tuple[str, str] = NAMES,
     addresses: tuple[Any, Any] = ADDRESSES,
     dialects: tuple[str | None, str | None] = (None, None),
@@ -57,6 +58,8 @@ def connect(
       asyncio loop, a provider of Twisted's IReactorTime, or "manual".
     - `abort`: what the other side of an abort sees: "reset" (as with Twisted, and with asyncio when unread data
       waited), or "eof" (as with asyncio when none did).
+    - `strict`: both protocols are watched by a `wavetank.contract.Monitor`, which raises `ContractViolation` for what
+      breaks the documented contract; they are given watched transports.
     - `names` of the ends, in the log and in targets; `addresses` that they seem to have.
     - `dialects`: "asyncio" or "twisted", where a protocol has the callbacks of both.
 
@@ -76,9 +79,9 @@ def connect(
         (a, limits[0], addresses[0], addresses[1], dialects[0]),
         (b, limits[1], addresses[1], addresses[0], dialects[1]),
     )
-    speakers = tuple(_speaker(*end, loop=loop) for end in ends)
     if a is b:
         raise UsageError("a and b are the same object", why="a protocol has one transport; join two of them")
+    speakers = tuple(_speaker(*end, loop=loop, strict=strict) for end in ends)
     connection = Connection(
         (speakers[0], speakers[1]), names, policies, driver=driver, abort_resets=abort == "reset", seed=seed
     )
@@ -114,8 +117,14 @@ def _speaker(
     dialect: str | None,
     *,
     loop: asyncio.AbstractEventLoop | None,
+    strict: bool,
 ) -> Speaker:
-    if dialect_of(protocol, dialect) == ASYNCIO:
+    found = dialect_of(protocol, dialect)
+    if strict:
+        from wavetank.contract import Monitor
+
+        protocol = protocol if isinstance(protocol, Monitor) else Monitor(protocol)
+    if found == ASYNCIO:
         from wavetank.doubles.aio.transport import speaker_for
 
         return speaker_for(protocol, limits, {"sockname": host, "peername": peer}, loop)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
+from wavetank.contract import Monitor
 from wavetank.doubles.wire.end import End, Loss
 from wavetank.doubles.wire.log import KEPT_BYTES
 from wavetank.doubles.wire.watermarks import Watermarks, limits
@@ -67,7 +68,7 @@ class Speaker:
         self.loop = loop
         self.transport: Transport = Transport(self, extra)
         self._end: End
-        self._room: memoryview = memoryview(b"")
+        self._monitor = protocol if isinstance(protocol, Monitor) else None
 
     def attach(self, end: End) -> None:
         """Speak for this end from now on."""
@@ -82,6 +83,10 @@ class Speaker:
         end.buffered = is_buffered(protocol)
         end.target, end.word = protocol, "buffer_updated" if end.buffered else "data_received"
         end.inward.changed()
+
+    def face(self) -> Any:
+        """The transport, or what a monitor shows of it."""
+        return self.transport if self._monitor is None else self._monitor.transport or self.transport
 
     def made(self) -> None:
         """`connection_made(transport)`."""

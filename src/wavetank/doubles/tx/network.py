@@ -2,7 +2,8 @@
 
 Owns who listens where, and the life of connectors and ports. Must never open a socket, nor move time by itself: the
 test does (`advance`). Source of the behaviour: twisted/internet/tcp.py (Port, Connector), base.py (BaseConnector),
-udp.py and posixbase.py (how TLS is put on top) of Twisted 26.10. Twisted's own of this kind is iosim's ConnectionCompleter.
+udp.py and posixbase.py (how TLS is put on top) of Twisted 26.10.
+Twisted's own of this kind is iosim's ConnectionCompleter.
 """
 
 from __future__ import annotations

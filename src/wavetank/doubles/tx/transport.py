@@ -24,6 +24,7 @@ from twisted.python import log as twisted_log
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from wavetank.contract import Monitor
 from wavetank.doubles.tx.string import BUFFER_SIZE, must_be_bytes
 from wavetank.doubles.wire.end import End, Loss
 from wavetank.doubles.wire.log import KEPT_BYTES
@@ -69,6 +70,7 @@ class Speaker:
         self.transport = Transport(protocol, host, peer)
         #: Who else is told of the loss: a connector.
         self.on_lost: Callable[[Failure], None] | None = None
+        self._monitor = protocol if isinstance(protocol, Monitor) else None
 
     def attach(self, end: End) -> None:
         """Speak for this end from now on."""
@@ -76,6 +78,10 @@ class Speaker:
         transport._end = end
         transport._way = end.outward
         end.target, end.word = transport._protocol, "dataReceived"
+
+    def face(self) -> Any:
+        """The transport, or what a monitor shows of it."""
+        return self.transport if self._monitor is None else self._monitor.transport or self.transport
 
     def made(self) -> None:
         """`makeConnection(transport)`, which calls `connectionMade`."""

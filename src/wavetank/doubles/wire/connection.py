@@ -77,12 +77,12 @@ class Connection:
     @property
     def a(self) -> Any:
         """The transport of the first protocol."""
-        return self.ends[0].speaker.transport
+        return self.ends[0].speaker.face()
 
     @property
     def b(self) -> Any:
         """The transport of the second protocol."""
-        return self.ends[1].speaker.transport
+        return self.ends[1].speaker.face()
 
     @property
     def now(self) -> float:
@@ -145,7 +145,7 @@ class Connection:
         raise WavetankError(
             f"the connection is still not quiet after {asked} rounds",
             where=f"in flight: {self.in_flight[0]} and {self.in_flight[1]} bytes, at {self.now:.6f} s",
-            why="the two protocols answer each other for ever",
+            why="the two protocols answer each other for ever, or the line is very slow",
             next="flush(rounds=...) allows more; connection.log shows the last calls",
         )
 

@@ -49,6 +49,9 @@ class Speaker(Protocol):
     def attach(self, end: End) -> None:
         """Speak for this end: set `target`, `word` and `buffered` there, now and whenever the protocol changes."""
 
+    def face(self) -> Any:
+        """The transport as the protocol sees it: the same, or watched."""
+
     def made(self) -> None:
         """The connection is made."""
 

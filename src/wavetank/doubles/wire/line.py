@@ -78,7 +78,7 @@ class Line:
         before = (way.delivered, way.dropped, way.size, self.flying)
         if way.size and (receiver.lost or self.refused):
             way.nobody()
-        elif way.size and self.vanishing:
+        elif way.size and (self.vanishing or (receiver.closing and not self._of(Drop))):
             way.lose()
         else:
             self._take()

@@ -134,7 +134,10 @@ class Way:
                 sender.taken()
             elif self.flowing:
                 self.carry()
-            elif receiver.reading and not receiver.closing:
+            elif receiver.closing:
+                self.lose()  # its system takes them, and nobody will read them
+                sender.taken()
+            elif receiver.reading:
                 self.read(receiver.takes, lambda: self.size)
                 sender.taken()
         elif not self.eof:
