@@ -145,6 +145,7 @@ def test_it_ends_after_a_time() -> None:
         ),
         (["127.0.0.1:1", "--fault", "{}"], 2, 'a fault without the key "fault"'),
         (["127.0.0.1:1", "--control", "0.0.0.0:1"], 2, "control: 0.0.0.0:1 is not on loopback"),
+        (["127.0.0.1:1", "--token", "12345678"], 2, "--token: there is no control API to protect"),
         (["127.0.0.1:1", "--names", "one"], 2, "names: two names are needed"),
         (["127.0.0.1:1", "--plan", "missing.json"], 2, "no such plan"),
         (["127.0.0.1:1", "--", "redis-server"], 2, "proxy starts no program"),

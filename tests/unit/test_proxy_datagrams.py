@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from wavetank.faults import Bandwidth, Drop, Duplicate, Latency, Loss, Partition, Refuse, Reorder, Stall, Truncate
-from wavetank.proxy import FaultProxy
+from wavetank.proxy import FaultProxy, datagrams
 
 UP = "client -> server"
 DOWN = "server -> client"
@@ -176,6 +176,48 @@ def test_refused_ones_draw_the_error_of_a_closed_port(proxy: FaultProxy, client:
         client.recv(100)
     proxy.clear()
     assert asked(client, b"back") == b"back"
+
+
+def test_a_client_that_is_silent_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datagrams, "IDLE_NS", 0)
+    monkeypatch.setattr(datagrams, "_SWEEP_NS", 1_000_000)
+    with FaultProxy("udp:127.0.0.1:9") as proxy, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        for number in (1, 2):
+            client.sendto(b"x", ("127.0.0.1", proxy.port))
+            assert proxy.events.wait("close", connection=number)
+
+
+def test_an_upstream_that_refuses_is_an_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gone:
+        gone.bind(("127.0.0.1", 0))
+        port = gone.getsockname()[1]
+    with FaultProxy(f"udp:127.0.0.1:{port}") as proxy, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.sendto(b"x", ("127.0.0.1", proxy.port))
+        assert proxy.events.wait("refused").text == "Connection refused"
+
+
+@pytest.mark.parametrize("host", ["::1", "0.0.0.0"])
+def test_refusing_on_other_addresses(host: str) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    server = socket.socket(family, socket.SOCK_DGRAM)
+    near = "::1" if ":" in host else "127.0.0.1"
+    server.bind((near, 0))
+    text = f"[{host}]" if ":" in host else host
+    upstream = f"udp:{f'[{near}]' if ':' in near else near}:{server.getsockname()[1]}"
+    with (
+        echoing(server),
+        FaultProxy(upstream, listen=f"udp:{text}:0") as proxy,
+        socket.socket(family, socket.SOCK_DGRAM) as client,
+    ):
+        client.connect((near, proxy.port))
+        client.settimeout(30)
+        assert asked(client, b"x") == b"x"
+        proxy.inject(Refuse())
+        client.send(b"to nobody")
+        with pytest.raises(ConnectionRefusedError):
+            client.recv(100)
+        proxy.clear()
+        assert asked(client, b"back") == b"back"
 
 
 def test_unix_datagrams(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The proxy without faults does nothing: ends, resets, refusals and back-pressure pass as if it were not there."""
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import random
@@ -288,6 +289,24 @@ def test_a_proxy_that_nobody_stops_ends_with_the_interpreter() -> None:
     code = "from wavetank.proxy import FaultProxy; proxy = FaultProxy(1).start(); print(proxy.port > 0)"
     done = subprocess.run([sys.executable, "-X", "dev", "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("True\n", "")
+
+
+def test_each_address_of_a_name_is_tried() -> None:
+    with serving(echo) as server, FaultProxy(f"localhost:{server.port}") as proxy, connected(proxy.port) as client:
+        client.sendall(b"named")
+        assert exactly(client, 5) == b"named"
+
+
+def test_clients_wait_for_an_upstream_whose_queue_is_full(tmp_path: Path) -> None:
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(tmp_path / "server"))
+    listener.listen(0)
+    with FaultProxy(tmp_path / "server") as proxy, contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(connected(proxy.port)) for _ in range(4)]
+        for number, client in enumerate(clients):
+            client.sendall(bytes([number]))
+        stack.enter_context(serving(echo, listener))
+        assert [exactly(client, 1) for client in clients] == [bytes([number]) for number in range(4)]
 
 
 def test_packets_keep_their_borders(tmp_path: Path) -> None:

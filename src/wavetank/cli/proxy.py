@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+from click.core import ParameterSource
 
 from wavetank import documents, faults
 from wavetank.cli import options, output
@@ -116,6 +117,9 @@ def command(upstream: str, **given: Any) -> int:
     """
     if options.script_arguments():
         raise UsageError("proxy starts no program: leave out -- and what follows")
+    said = click.get_current_context().get_parameter_source("token")
+    if said is ParameterSource.COMMANDLINE and not given["control"]:
+        raise UsageError("--token: there is no control API to protect; --control ADDRESS switches it on")
     proxy = FaultProxy(
         upstream,
         listen=given["listen"],
