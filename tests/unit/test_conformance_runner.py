@@ -32,6 +32,12 @@ def test_ordinary_cases_pass_on_asyncio() -> None:
     assert [(row.name, row.verdict, row.complaints) for row in results] == [(name, "ok", []) for name in QUICK]
 
 
+def test_ordinary_cases_pass_on_twisted() -> None:
+    names = [name for name in QUICK if "asyncio" not in CASES[name].wants]
+    results = list(runner.run_cases(targets.reactor_target("epoll"), names))
+    assert [(row.name, row.verdict, row.complaints) for row in results] == [(name, "ok", []) for name in names]
+
+
 class Crashing(asyncio.SelectorEventLoop):
     def create_server(self, *args: Any, **keywords: Any) -> Any:
         os.kill(os.getpid(), signal.SIGSEGV)
@@ -163,7 +169,7 @@ def test_two_lines_make_a_suite_of_another_project(pytester: pytest.Pytester) ->
 @pytest.mark.long
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("ground", ["real", "simulated"])
-@pytest.mark.parametrize("target", ["asyncio"])
+@pytest.mark.parametrize("target", ["asyncio", "twisted-select", "twisted-epoll"])
 def test_nothing_new_on_any_case(target: str, ground: str, record_property: Any) -> None:
     began = time.monotonic()
     found = targets.any_target(target)

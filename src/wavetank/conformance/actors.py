@@ -116,7 +116,9 @@ class Side(ConnectableProtocol):
         self.name = name
         self.log = Log()
         self._react = react
+        #: Whether the script is about flow: then `paused` and `resumed` are noted.
         self.flows = False
+        self._is_paused = False
 
     def made(self) -> None:
         """Note it."""
@@ -138,12 +140,14 @@ class Side(ConnectableProtocol):
     def paused(self) -> None:
         """Note it, where the script is about flow."""
         if self.flows:
+            self._is_paused = True
             self.log.flow("paused", once=self.wire.dialect == TWISTED)
         self._react(self.name, "paused")
 
     def resumed(self) -> None:
         """Note it; a Twisted producer may be resumed without a pause before."""
-        if self.flows and (self.wire.dialect != TWISTED or self.log.told()[-1:] == ["paused"]):
+        if self.flows and (self.wire.dialect != TWISTED or self._is_paused):
+            self._is_paused = False
             self.log.flow("resumed")
         self._react(self.name, "resumed")
 

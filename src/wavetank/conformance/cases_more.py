@@ -89,7 +89,8 @@ CASES: Final[tuple[Case, ...]] = (
         client abort
         wait client lost
         wait server lost
-        """, {"client": "made, lost clean|lost aborted", "server": "made, eof?, lost *"}, _TLS),
+        """, {"client": "made, lost clean|lost aborted", "server": "made, eof?, lost *"}, _TLS,
+        twisted={"client": "made, lost *"}),
     Case("tls-close-twice", "asyncio tls", """
         connect tls
         client close

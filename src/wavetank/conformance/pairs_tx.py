@@ -55,7 +55,7 @@ class Endpoint:
             found: Any = endpoints.UNIXServerEndpoint(reactor, os.path.join(self._folder.name, "socket"))
         else:
             found = endpoints.TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
-        return found.listen(self._factory(reactor, factory, asking=False))
+        return found.listen(self._factory(reactor, factory, connects=False))
 
     def connect(self, reactor: Any, factory: Callable[[], Any], listening: Any) -> Any:
         """Connect a protocol to that port."""
@@ -64,15 +64,15 @@ class Endpoint:
             found: Any = endpoints.UNIXClientEndpoint(reactor, address.name)
         else:
             found = endpoints.TCP4ClientEndpoint(reactor, "127.0.0.1", address.port)
-        return found.connect(self._factory(reactor, factory, asking=True))
+        return found.connect(self._factory(reactor, factory, connects=True))
 
-    def _factory(self, reactor: Any, make: Callable[[], Any], *, asking: bool) -> Any:
+    def _factory(self, reactor: Any, make: Callable[[], Any], *, connects: bool) -> Any:
         factory = _Factory(make)
         if self.name != "tls":
             return factory
-        context = _asking() if asking else _serving()
+        context = asking() if connects else serving()
         # Its writes are put together by a timer, of the global reactor unless told otherwise.
-        return _tls().TLSMemoryBIOFactory(context, asking, factory, reactor)
+        return tls().TLSMemoryBIOFactory(context, connects, factory, reactor)
 
     def clean(self) -> None:
         """Remove what was made for it."""
@@ -88,17 +88,21 @@ def _ssl() -> Any:
     return ssl
 
 
-def _tls() -> Any:
+def tls() -> Any:
+    """The module twisted.protocols.tls; NotOffered without pyOpenSSL."""
+    _ssl()
     from twisted.protocols import tls
 
     return tls
 
 
-def _serving() -> Any:
+def serving() -> Any:
+    """The context of the side that accepts."""
     return _ssl().PrivateCertificate.loadPEM(certificate.KEY + certificate.CERTIFICATE).options()
 
 
-def _asking() -> Any:
+def asking() -> Any:
+    """The context of the side that connects."""
     ssl = _ssl()
     return ssl.optionsForClientTLS("localhost", trustRoot=ssl.Certificate.loadPEM(certificate.CERTIFICATE))
 
@@ -122,7 +126,7 @@ def _forget_events() -> None:
 
 
 @contextmanager
-def _the_reactor(reactor: Any) -> Iterator[None]:
+def the_reactor(reactor: Any) -> Iterator[None]:
     """For the time being this is the global reactor: parts of Twisted know no other (a pull producer over TLS)."""
     name = "twisted.internet.reactor"
     package: Any = twisted.internet
@@ -205,7 +209,7 @@ def run(reactor: Any, pair: Pair, endpoint: Any, timeout_s: float) -> Happening:
     current = _Run(reactor, pair, chosen, timeout_s)
     log.addObserver(current.observe)
     try:
-        with _the_reactor(reactor):
+        with the_reactor(reactor):
             reactor.callWhenRunning(current.start)
             reactor.run(installSignalHandlers=False)
     finally:
