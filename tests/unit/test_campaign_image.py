@@ -5,12 +5,14 @@ import signal
 import subprocess
 import sys
 import time
+import venv
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import wavetank
 from wavetank.campaign.order import ImageOrder
 from wavetank.campaign.runner import CAPTURE_BYTES, Image
 from wavetank.errors import InternalError, NothingToRun, UsageError
@@ -60,6 +62,19 @@ def test_a_job_comes_back_as_a_result(opened: Open) -> None:
 def test_the_image_loads_no_network_module_by_itself(opened: Open) -> None:
     loaded = said(opened("loaded").run(job())).split()
     assert not {"socket", "select", "threading", "ssl", "asyncio", "subprocess"} & set(loaded)
+
+
+def test_path_files_that_import_are_executed_behind_the_shims(tmp_path: Path) -> None:
+    environment = tmp_path / "environment"
+    venv.create(environment, symlinks=True)
+    packages = environment / f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
+    here = [path for path in sys.path if path.endswith("site-packages")]
+    (packages / "early.py").write_text("import asyncio, socket\nSEEN = socket.socket().fileno()\n")
+    (packages / "early.pth").write_text("\n".join([*here, str(Path(wavetank.__file__).parents[1]), "import early"]))
+    (tmp_path / "script.py").write_text("import early, sys\nprint(early.SEEN, sys.prefix)\nexit(0)\n")
+    command = [environment / "bin/python", "-m", "wavetank", "run", "script.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout.startswith(f"1000000 {environment}\n"), done.stderr
 
 
 def test_several_runs_are_under_way_at_once(opened: Open) -> None:

@@ -199,10 +199,24 @@ def _prepare(memory: mmap.mmap, order_size: int) -> Any:
     loaded = [name for name in _TOO_EARLY if name in sys.modules]
     assert not loaded, f"loaded before the shims by our own imports: {loaded}"
     import_module(order.shims).install()
+    _begin_site()
     runtime = import_module(order.runtime)
     runtime.prepare(order.target)
     _target.append(order.target)
     return runtime
+
+
+def _begin_site() -> None:
+    """What an interpreter does first of all, and this one only now: `site`.
+
+    It sets `exit`, `help`, the prefix of a virtual environment, and executes the import statements in `*.pth` files,
+    which may import anything. The import path stays the one that the parent has sent: it has been through that.
+    """
+    import site
+
+    path = sys.path[:]
+    site.main()
+    sys.path[:] = path
 
 
 #: The target, kept for the children: one entry once prepared.

@@ -53,7 +53,7 @@ def spawn(memory_fd: int, control_fd: int, reply_fd: int, capture_fds: list[int]
         actions.append((os.POSIX_SPAWN_CLOSE, above + index))
     return os.posix_spawn(
         sys.executable,
-        [sys.executable, "-s", "-P", "-c", _BOOT],
+        [sys.executable, "-s", "-S", "-P", "-c", _BOOT],  # -S: see `image._begin_site`
         ENVIRONMENT,
         file_actions=cast(Any, actions),  # typeshed knows one shape of an action
         setsigmask=(),
