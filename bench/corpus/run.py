@@ -149,7 +149,8 @@ def _row(folder: Path, check: dict[str, Any], options: argparse.Namespace) -> di
     with tempfile.TemporaryDirectory(prefix="wavetank-corpus-") as name:
         out = Path(name)
         data = _explore(folder, buggy, env["faults"], out / "buggy", options)
-        result |= {"runs": data["runs"], "seconds": data["seconds"], "problem": data.get("problem", "")}
+        seconds = data.get("searching_seconds", data["seconds"])
+        result |= {"runs": data["runs"], "seconds": seconds, "problem": data.get("problem", "")}
         failure = data["failures"][0] if data["failures"] else None
         if failure is not None:
             matches = failure["kind"] in check["kinds"] and re.search(check["error"], failure["error"]) is not None
@@ -158,7 +159,7 @@ def _row(folder: Path, check: dict[str, Any], options: argparse.Namespace) -> di
                 "kind": failure["kind"],
                 "error": failure["error"],
                 "seed": failure["seed"],
-                "left": failure.get("words") or failure["plan"],
+                "left": failure["plan"] or ["nothing: it fails in a calm world"],
                 "matches": matches,
                 "passes_fixed": passes,
             }

@@ -29,10 +29,10 @@ class WorldRuns:
     def running(self) -> list[Any]:
         return [finished.token for finished in self.pending]
 
-    def run(self, plan: Plan, **options: Any) -> RunResult:
+    def run(self, plan: Plan, *, limit_real_s: float | None = None, **options: Any) -> RunResult:
         return self.worlds.run(self.function, plan=plan, **options)
 
-    def submit(self, token: Any, plan: Plan) -> None:
+    def submit(self, token: Any, plan: Plan, *, limit_real_s: float | None = None) -> None:
         self.pending.append(Finished(token, self.run(plan)))
 
     def wait(self, timeout_s: float) -> list[Finished]:

@@ -108,7 +108,13 @@ class Scripted:
         self.settings = Settings()
 
     def run(
-        self, plan: Plan, *, trace_path: str = "", want_choices: bool = False, opaque: tuple[str, ...] = ()
+        self,
+        plan: Plan,
+        *,
+        trace_path: str = "",
+        want_choices: bool = False,
+        opaque: tuple[str, ...] = (),
+        limit_real_s: float | None = None,
     ) -> RunResult:
         self.calls.append((plan, opaque))
         if trace_path:

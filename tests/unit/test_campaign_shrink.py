@@ -46,7 +46,7 @@ class Pretending:
         record = FailureRecord("exception", "AssertionError: lost", "a", 1, "x.py:3 in f", "")
         return RunResult(str(hash((plan.faults, tuple(used)))), 1, 1, record if fails else None, choices=used)
 
-    def submit(self, token: Any, plan: Plan) -> None:
+    def submit(self, token: Any, plan: Plan, *, limit_real_s: float | None = None) -> None:
         self.pending.append(Finished(token, self.run(plan)))
 
     def wait(self, timeout_s: float) -> list[Finished]:

@@ -32,6 +32,7 @@ from wavetank.world.job import FailureRecord, RunResult
 
 #: The kind of a failure that the watchdog saw (`wavetank.world.oracles`, which is not for the parent to import).
 SPIN: Final = "spin"
+_SPIN_LIMIT_S: Final = 10.0
 #: So often more connections may turn out to be opaque before we give up.
 ROUNDS: Final = 4
 _DOES_NOT_REPEAT: Final = "the same plan gives different runs: a replay may not fail as this run did"
@@ -78,7 +79,7 @@ def confirm(session: Runs, plan: Plan, first: RunResult) -> Verdict:
     opaque: tuple[str, ...] = ()
     before = first
     for _ in range(ROUNDS):
-        again = session.run(plan, opaque=opaque, want_choices=True)
+        again = session.run(plan, opaque=opaque, want_choices=True, limit_real_s=limit_of(session, first))
         if same(before, again):
             return _with_choices(session, plan, again, opaque)
         more = {*opaque, *_differing(before, again)}
@@ -99,18 +100,27 @@ def _with_choices(session: Runs, plan: Plan, result: RunResult, opaque: tuple[st
         # Killed for its real time, it could not tell its choices; or there are too many. The seed replays it.
         return Verdict(plan, plan, result, opaque)
     explicit = msgspec.structs.replace(plan, choices=dict(result.choices))
-    third = traced(session, explicit, opaque)
+    third = traced(session, explicit, opaque, limit_of(session, result))
     if same(result, third):
         return Verdict(explicit, plan, third, opaque)
     # Its seed repeats it, its choices do not. Then it is the seed that goes into the failure file.
     return Verdict(plan, plan, result, opaque)
 
 
-def traced(session: Runs, plan: Plan, opaque: tuple[str, ...]) -> RunResult:
+def limit_of(session: Runs, seen: RunResult) -> float:
+    """The limit on real time for a run that is to fail as `seen` did.
+
+    What spins is watched more closely the second time: the watchdog begins to look after a part of its limit.
+    """
+    limit_s = session.settings.limit_real_s
+    return min(_SPIN_LIMIT_S, limit_s) if seen.failure is not None and seen.failure.kind == SPIN else limit_s
+
+
+def traced(session: Runs, plan: Plan, opaque: tuple[str, ...], limit_real_s: float | None = None) -> RunResult:
     """Run `plan`; the result has its last events."""
     with tempfile.TemporaryDirectory(prefix="wavetank-trace-") as folder:
         path = os.path.join(folder, "trace")
-        result = session.run(plan, opaque=opaque, trace_path=path)
+        result = session.run(plan, opaque=opaque, trace_path=path, limit_real_s=limit_real_s)
         result.last_events = _last_events(path)
     return result
 

@@ -72,10 +72,14 @@ class Group:
 
 @dataclass
 class Found:
-    """What a campaign has found. `outcomes` counts runs by "ok" or the kind of failure."""
+    """What a campaign has found. `outcomes` counts runs by "ok" or the kind of failure.
+
+    `seconds`: real time of all; `searching_s`: of the part before failures were confirmed and shrunk.
+    """
 
     runs: int = 0
     seconds: float = 0.0
+    searching_s: float = 0.0
     outcomes: Counter[str] = field(default_factory=Counter)
     groups: list[Group] = field(default_factory=list)
     notes: dict[str, int] = field(default_factory=dict)
@@ -137,6 +141,7 @@ class _Campaign:
                     self._count(seed)
         found.groups = sorted(self.groups.values(), key=lambda group: group.seed)
         confirming = time.monotonic()
+        found.searching_s = confirming - started
         for group in found.groups[:MAX_GROUPS]:
             if self.stop():
                 found.stopped = True

@@ -53,7 +53,13 @@ class NestedSession:
         return [finished.token for finished in self._done]
 
     def run(
-        self, plan: Plan, *, trace_path: str = "", want_choices: bool = False, opaque: tuple[str, ...] = ()
+        self,
+        plan: Plan,
+        *,
+        trace_path: str = "",
+        want_choices: bool = False,
+        opaque: tuple[str, ...] = (),
+        limit_real_s: float | None = None,
     ) -> RunResult:
         """Carry out `plan` once."""
         settings = self.settings
@@ -63,7 +69,7 @@ class NestedSession:
             cwd=os.getcwd(),
             environment=dict(os.environ),
             virtual_limit_ns=settings.limit_virtual_ns,
-            real_limit_s=settings.limit_real_s,
+            real_limit_s=limit_real_s or settings.limit_real_s,
             oracles_off=settings.no_oracle,
             allow=settings.allow,
             opaque=opaque,
@@ -72,8 +78,8 @@ class NestedSession:
         )
         return inprocess.execute(job, self.scenario)
 
-    def submit(self, token: Any, plan: Plan) -> None:
-        """Carry out `plan`; `wait` returns it."""
+    def submit(self, token: Any, plan: Plan, *, limit_real_s: float | None = None) -> None:
+        """Carry out `plan`; `wait` returns it. No limit on real time: nobody could end this process and go on."""
         self._done.append(Finished(token, self.run(plan)))
 
     def wait(self, timeout_s: float) -> list[Finished]:

@@ -74,12 +74,18 @@ class Runs(Protocol):
         """The tokens of the runs under way."""
 
     def run(
-        self, plan: Plan, *, trace_path: str = "", want_choices: bool = False, opaque: tuple[str, ...] = ()
+        self,
+        plan: Plan,
+        *,
+        trace_path: str = "",
+        want_choices: bool = False,
+        opaque: tuple[str, ...] = (),
+        limit_real_s: float | None = None,
     ) -> RunResult:
-        """Carry out `plan` once; no other run may be under way."""
+        """Carry out `plan` once; no other run may be under way. `limit_real_s`: another limit than the settings'."""
 
-    def submit(self, token: Any, plan: Plan) -> None:
-        """Begin a run of `plan`; `wait` returns it."""
+    def submit(self, token: Any, plan: Plan, *, limit_real_s: float | None = None) -> None:
+        """Begin a run of `plan`; `wait` returns it. `limit_real_s`: another limit than that of the settings."""
 
     def wait(self, timeout_s: float) -> list[Finished]:
         """The runs that have ended, at least one unless `timeout_s` passes or none is under way."""
@@ -135,7 +141,15 @@ class Session:
         """The tokens of the runs under way."""
         return self.image.running
 
-    def job(self, plan: Plan, *, trace_path: str = "", want_choices: bool = False, opaque: tuple[str, ...] = ()) -> Job:
+    def job(
+        self,
+        plan: Plan,
+        *,
+        trace_path: str = "",
+        want_choices: bool = False,
+        opaque: tuple[str, ...] = (),
+        limit_real_s: float | None = None,
+    ) -> Job:
         """The job that carries out `plan`."""
         settings = self.settings
         return Job(
@@ -144,7 +158,7 @@ class Session:
             cwd=self.cwd,
             environment=dict(os.environ),
             virtual_limit_ns=settings.limit_virtual_ns,
-            real_limit_s=_NO_LIMIT_S if self.debugger else settings.limit_real_s,
+            real_limit_s=_NO_LIMIT_S if self.debugger else limit_real_s or settings.limit_real_s,
             debugger=self.debugger,
             oracles_off=settings.no_oracle,
             allow=settings.allow,
@@ -154,15 +168,21 @@ class Session:
         )
 
     def run(
-        self, plan: Plan, *, trace_path: str = "", want_choices: bool = False, opaque: tuple[str, ...] = ()
+        self,
+        plan: Plan,
+        *,
+        trace_path: str = "",
+        want_choices: bool = False,
+        opaque: tuple[str, ...] = (),
+        limit_real_s: float | None = None,
     ) -> RunResult:
-        """Carry out `plan` once; no other run may be under way."""
-        job = self.job(plan, trace_path=trace_path, want_choices=want_choices, opaque=opaque)
+        """Carry out `plan` once; no other run may be under way. `limit_real_s`: another limit than the settings'."""
+        job = self.job(plan, trace_path=trace_path, want_choices=want_choices, opaque=opaque, limit_real_s=limit_real_s)
         return self.image.run(job, copy_of=self._copied())
 
-    def submit(self, token: Any, plan: Plan) -> None:
-        """Begin a run of `plan`; `wait` returns it."""
-        self.image.submit(token, self.job(plan), copy_of=self._copied())
+    def submit(self, token: Any, plan: Plan, *, limit_real_s: float | None = None) -> None:
+        """Begin a run of `plan`; `wait` returns it. `limit_real_s`: another limit than that of the settings."""
+        self.image.submit(token, self.job(plan, limit_real_s=limit_real_s), copy_of=self._copied())
 
     def wait(self, timeout_s: float) -> list[Finished]:
         """The runs that have ended; see `Image.wait`."""

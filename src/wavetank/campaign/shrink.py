@@ -6,9 +6,9 @@ type of error, user's line); it writes nothing.
 The idea: every draw is a function of its key, so leaving a fault or a choice out moves no other, and plain delta
 debugging works (Zeller and Hildebrandt, "Simplifying and isolating failure-inducing input", IEEE TSE 28(2), 2002); a
 cut that is left out joins the pieces on both its sides. Large pieces go first: all choices, single faults, the choices
-of one concern, of one stream; then ever smaller groups of single choices; at last smaller numbers. Of the candidates
-tried together the first one in order wins, so the outcome does not depend on how many ran at a time. It stops at a time
-limit, and says so.
+of one concern, of one stream; then ever smaller groups of single choices; at last gentler faults and smaller numbers.
+Of the candidates tried together the first one in order wins, so the outcome does not depend on how many ran at a time.
+It stops at a time limit, and says so.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from typing import Final
 
 import msgspec
 
-from wavetank.campaign.confirm import Verdict, cause, same, traced
+from wavetank.campaign.confirm import Verdict, cause, limit_of, same, traced
+from wavetank.campaign.gentler import candidates
 from wavetank.campaign.session import Runs
 from wavetank.faults import AnyFault
 from wavetank.plan import Plan
@@ -29,6 +30,8 @@ from wavetank.world.job import RunResult
 LIMIT_S: Final = 20.0
 #: With so few choices left their numbers are made smaller, too.
 _NUMBERS: Final = 24
+#: A fault is replaced by a gentler one at most so often.
+_ROUNDS: Final = 8
 _TURN_S: Final = 0.2
 _STOPPED: Final = "shrinking stopped at its time limit: more may be left than is needed"
 
@@ -57,6 +60,7 @@ class _Shrinking:
         self.choices: dict[str, int] = dict(verdict.plan.choices)
         self.until = time.monotonic() + limit_s
         self.stop = stop
+        self.limit_real_s = limit_of(session, verdict.result)
         self.tried: set[tuple[tuple[AnyFault, ...], tuple[tuple[str, int], ...]]] = set()
         self.over = False
 
@@ -67,14 +71,15 @@ class _Shrinking:
             self._drop_faults()
             self._drop_choices()
             self._drop_faults()
+            self._gentler_faults()
             self._smaller_numbers()
         plan = msgspec.structs.replace(self.verdict.plan, faults=self.faults, choices=self.choices)
         if plan == self.verdict.plan:
             return self._with_notes(self.verdict)
         opaque = self.verdict.opaque
-        first = self.session.run(plan, opaque=opaque, want_choices=True)
+        first = self.session.run(plan, opaque=opaque, want_choices=True, limit_real_s=self.limit_real_s)
         used = msgspec.structs.replace(plan, choices=dict(first.choices))
-        second = traced(self.session, used, opaque)
+        second = traced(self.session, used, opaque, self.limit_real_s)
         if first.failure is None or cause(first) != self.wanted or not same(first, second):
             return self.verdict
         return self._with_notes(Verdict(used, self.verdict.original_plan, second, opaque, notes=self.verdict.notes))
@@ -95,6 +100,16 @@ class _Shrinking:
             rest = (*self.faults[:index], *self.faults[index + 1 :])
             if not self._keep([(rest, self.choices)]):
                 index += 1
+
+    def _gentler_faults(self) -> None:
+        """Put gentler forms of the faults in their place, as long as one does it, too."""
+        sent_bytes = {payload.key: payload.size_bytes for payload in self.verdict.result.payloads}
+        for index in range(len(self.faults)):
+            for _ in range(_ROUNDS):
+                before, fault, after = self.faults[:index], self.faults[index], self.faults[index + 1 :]
+                gentler = [(*before, each, *after) for each in candidates(fault, sent_bytes)]
+                if not self._keep([(faults, self.choices) for faults in gentler]):
+                    break
 
     def _drop_choices(self) -> None:
         """Leave out the choices of one concern, of one stream, then ever smaller groups."""
@@ -160,7 +175,7 @@ class _Shrinking:
                 self._end()
                 return None if best is None else plans[best]
             while submitted < len(plans) and self.session.free and best is None:
-                self.session.submit(submitted, plans[submitted])
+                self.session.submit(submitted, plans[submitted], limit_real_s=self.limit_real_s)
                 submitted += 1
             if not self.session.running:
                 return None

@@ -13,6 +13,7 @@ from typing import Any, Final
 from wavetank.campaign.values import Draws
 from wavetank.faults import (
     AnyFault,
+    Buffers,
     ClockJump,
     ClockSkew,
     Crash,
@@ -37,6 +38,8 @@ AFTER_S: Final = (0.000_1, 0.1)
 # A fault that lasts must be long enough to be felt and leave time to recover.
 PARTITION_S: Final = (0.1, 30.0)
 STALL_S: Final = (0.5, 60.0)
+LONG_STALL_S: Final = (10.0, 120.0)  # longer than what programs wait for a peer that says goodbye
+STALLED_BUFFER_BYTES: Final = (2_304, 16_384)  # 2304: SOCK_MIN_RCVBUF of Linux (include/net/sock.h)
 DROP_S: Final = (0.1, 30.0)
 REFUSE_S: Final = (0.05, 20.0)
 NAMES_S: Final = (0.1, 30.0)
@@ -119,7 +122,13 @@ def _lasting(draws: Draws, hosts: _Hosts, name: str, length: tuple[float, float]
 
 
 def _stall(draws: Draws, hosts: _Hosts) -> list[AnyFault]:
-    return [Stall(**_lasting(draws, hosts, "stall", STALL_S))]
+    length = LONG_STALL_S if draws.yes("stall is long", 0.5) else STALL_S
+    stall = Stall(**_lasting(draws, hosts, "stall", length))
+    if draws.yes("stall with full buffers", 0.75):
+        # A peer that reads no more is noticed when the buffers are full, and a loopback's hold two megabytes.
+        sizes = [int(draws.between(f"stalled {side} buffer", STALLED_BUFFER_BYTES)) for side in ("send", "receive")]
+        return [stall, Buffers(send_bytes=sizes[0], receive_bytes=sizes[1])]
+    return [stall]
 
 
 def _drop(draws: Draws, hosts: _Hosts) -> list[AnyFault]:

@@ -153,6 +153,8 @@ def _print_text(label: str, search: Search, found: Found, files: dict[int, Path 
         record = verdict.failure if verdict is not None else group.result.failure
         assert record is not None, "a group without failure"
         plan, result = (verdict.plan, verdict.result) if verdict is not None else (group.plan, group.result)
+        if plan.calm:
+            output.say(f"{label}: fails in a calm world: no fault is needed, and no choice")
         output.show_failure(record, plan, result, seed=group.seed, file=files[group.seed], count=group.count)
     sys.stdout.flush()
 
@@ -172,6 +174,7 @@ def _print_json(label: str, found: Found, files: dict[int, Path | None], untried
         found.runs,
         found.seconds,
         data,
+        searching_seconds=round(found.searching_s, 3),
         outcomes=dict(found.outcomes),
         notes=[*found.notes],
         stopped=found.stopped,

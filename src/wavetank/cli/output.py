@@ -168,6 +168,7 @@ def failure_data(
         "host": record.host,
         "time": record.time_ns / 1e9,
         "summary": record.summary,
+        "calm": plan.calm,
         "plan": [*(str(fault) for fault in plan.faults), *wording.choices(plan, result.explanations)],
         "digest": result.digest,
         "count": count,
