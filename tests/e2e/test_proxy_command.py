@@ -117,6 +117,17 @@ def test_without_descriptors_clients_wait_and_none_is_lost() -> None:
             process.terminate()
 
 
+def test_it_ends_when_nobody_reads_its_events_any_more() -> None:
+    with serving(echo) as server, running(f"127.0.0.1:{server.port}", "--events", "--json") as process:
+        port = json.loads(line(process))["port"]
+        assert process.stdout is not None
+        process.stdout.close()
+        with connected(port):
+            process.wait(60)
+        assert process.stderr is not None
+        assert (process.returncode, process.stderr.read()) == (0, "")
+
+
 def test_it_ends_after_a_time() -> None:
     done = subprocess.run(
         [COMMAND, "proxy", "127.0.0.1:1", "--exit-after", "10ms"],

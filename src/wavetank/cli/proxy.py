@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import re
 import resource
 import signal
@@ -135,7 +136,10 @@ def command(upstream: str, **given: Any) -> int:
     for fault in asked:
         proxy.check(fault)
     _raise_limit()
-    asyncio.run(_live(proxy, asked, given))
+    try:
+        asyncio.run(_live(proxy, asked, given))
+    except BrokenPipeError:
+        _nobody_reads()
     return EXIT_OK
 
 
@@ -192,7 +196,7 @@ async def _live(proxy: FaultProxy, asked: list[AnyFault], given: dict[str, Any])
         if given["events"]:
             for event in proxy.events:
                 _say_event(event, given["as_json"])
-            proxy.events.listen(lambda event: _say_event(event, given["as_json"]))
+            proxy.events.listen(lambda event: _tell(event, proxy, over, as_json=given["as_json"]))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(given["exit_after"]):
                 await over.wait()
@@ -223,6 +227,21 @@ def _say_ready(proxy: FaultProxy, *, as_json: bool) -> None:
         output.say(f"  {fault}")
     if proxy.control_url is not None:
         output.say(f"control API on {proxy.control_url}, token {proxy.token}")
+
+
+def _tell(event: Event, proxy: FaultProxy, over: asyncio.Event, *, as_json: bool) -> None:
+    """Print an event while the proxy works. Whoever read them may have gone (`| head`): that ends the command."""
+    try:
+        _say_event(event, as_json)
+    except BrokenPipeError:
+        proxy.events.listen(None)
+        _nobody_reads()
+        over.set()
+
+
+def _nobody_reads() -> None:
+    """What is still to be written goes nowhere; Python would complain about it at its exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _say_event(event: Event, as_json: bool) -> None:

@@ -270,7 +270,7 @@ class Pump:
     def _may_keep_more(self) -> bool:
         if self.shape is CALM and not self.cut_off:
             return not self._queue and not (self._pipe is not None and self._pipe.held)
-        return self._kept < (DELAYED_BYTES if self.shape.delayed else SHAPED_BYTES)
+        return self._kept + _CHUNK <= (DELAYED_BYTES if self.shape.delayed else SHAPED_BYTES)
 
     def _too_soon(self) -> bool:
         """Whether a slow reader has to wait; it comes back here when the time has come."""
