@@ -331,7 +331,11 @@ class ServerProcess:
         report = yield from self._stopped(for_good=False)
         self._core.address.hold()
         if report is not None:
-            self._complain(report)
+            try:
+                self._complain(report)
+            except BaseException:
+                self._core.dispose()
+                raise
         yield from self._started(again=self._core.folder is not None)
 
     def _ended(self, timeout: float | None) -> Script[int | None]:

@@ -80,9 +80,7 @@ class Sharing:
             yield from self._lock(lock, time.monotonic() + core.spec.timeout)
             others = (yield from self._users(core)) - 1
             if others > 0 and core.running:
-                core.launched.ask("leave")
-                core.launched.close()
-                core.launched = None
+                yield from self._leave(core)
                 return StopReport(core.spec.name, core.pid, steps=[f"left to its other users ({others})"])
             report = yield from stopping.stop(core)
             core.dispose()
@@ -91,6 +89,19 @@ class Sharing:
                 (self.folder / _STATE).unlink(missing_ok=True)
                 places.clear(self.folder)
             return report
+
+    def _leave(self, core: Core) -> Script[None]:
+        """Say so, and wait until the supervisor has heard it: whoever counts next must not count this one."""
+        launched = core.launched
+        assert launched is not None
+        launched.ask("leave")
+        limit = time.monotonic() + _COUNT_S
+        while not launched.ended and time.monotonic() < limit:
+            yield Wait(readable=(launched.control.fileno(),), until=limit)
+            launched.listen()
+        launched.close()
+        core.launched = None
+        core.address.release()
 
     def _users(self, core: Core) -> Script[int]:
         launched = core.launched
