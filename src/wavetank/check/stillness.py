@@ -28,6 +28,7 @@ _SEED: Final = 0x5EA
 _SILENT: Final = logging.NullHandler()
 
 _real_seed = random.Random.seed
+_gmtime, _localtime, _ctime, _strftime = time.gmtime, time.localtime, time.ctime, time.strftime
 
 
 class Stillness:
@@ -36,8 +37,9 @@ class Stillness:
     def __init__(self) -> None:
         self._now: Callable[[], float] = lambda: 0.0
         self._bytes = random.Random(_SEED)
-        calls = self._calls()
-        self._places = _places(calls)
+        self._replacements = self._calls()
+        self._places: list[tuple[ModuleType, str, Any, Any]] = []
+        self._modules = 0
 
     def of(self, now: Callable[[], float]) -> Stillness:
         """From the next run on, time is what `now` says; chance begins again."""
@@ -49,6 +51,9 @@ class Stillness:
         self._state = random.getstate()
         self._bytes.seed(_SEED)
         random.seed(_SEED)
+        if len(sys.modules) != self._modules:  # a factory may import, too
+            self._modules = len(sys.modules)
+            self._places = _places(self._replacements)
         for module, name, _, replacement in self._places:
             setattr(module, name, replacement)
         random.Random.seed = _still_seed  # type: ignore[method-assign]
@@ -74,8 +79,15 @@ class Stillness:
             time.monotonic_ns: lambda: int((EPOCH_S + self._now()) * 1e9),
             time.perf_counter: lambda: EPOCH_S + self._now(),
             time.perf_counter_ns: lambda: int((EPOCH_S + self._now()) * 1e9),
+            time.gmtime: lambda seconds=None: _gmtime(self._wall(seconds)),
+            time.localtime: lambda seconds=None: _localtime(self._wall(seconds)),
+            time.ctime: lambda seconds=None: _ctime(self._wall(seconds)),
+            time.strftime: lambda form, when=None: _strftime(form, when or _localtime(self._wall(None))),
             os.urandom: lambda size: self._bytes.randbytes(size),
         }
+
+    def _wall(self, seconds: float | None) -> float:
+        return EPOCH_S + self._now() if seconds is None else seconds
 
 
 def _still_seed(self: random.Random, a: Any = None, version: int = 2) -> None:
@@ -86,15 +98,13 @@ def _still_seed(self: random.Random, a: Any = None, version: int = 2) -> None:
 def _places(calls: dict[Any, Any]) -> list[tuple[ModuleType, str, Any, Any]]:
     """Where the calls stand: (module, name there, the call, its replacement)."""
     found: list[tuple[ModuleType, str, Any, Any]] = []
+    by_identity = {id(call): replacement for call, replacement in calls.items()}
     modules: list[tuple[str, object]] = [*sys.modules.items()]
     for name, module in modules:
         if not isinstance(module, ModuleType) or name.partition(".")[0] in _REAL_TIME:
             continue
         for attribute, value in [*vars(module).items()]:
-            try:
-                replacement = calls.get(value)
-            except TypeError:  # not hashable, so none of ours
-                continue
+            replacement = by_identity.get(id(value))
             if replacement is not None:
                 found.append((module, attribute, value, replacement))
     return found

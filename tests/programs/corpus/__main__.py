@@ -19,10 +19,11 @@ Made on {date}, CPython {version}, with
 
 Each row is a bug of a released library. `check` is given what [its module](../../tests/programs/corpus) has: a factory,
 and the conversation of an ordinary test (and what to observe, where the server answers nothing). It is run on the
-release with the bug and on the one that repaired it. Seconds are of the whole check, the library's import included.
+release with the bug and on the one that repaired it. Seconds are of the whole check, the library's import included; on
+a machine that others use, processor seconds say more.
 
-| bug | release | found | runs | seconds | what it says |
-|---|---|---|---|---|---|
+| bug | release | found | runs | seconds | of processor | what it says |
+|---|---|---|---|---|---|---|
 """
 _TAIL = """
 *: the release that repaired it has another bug of the kind, or its subject finds one; so it is no false alarm.
@@ -59,7 +60,7 @@ def _line(row: Row, side: Side, found: Checked) -> str:
     said = said.replace("|", "\\|")
     said = said if len(said) <= 160 else f"{said[:157]}..."
     kind = f"{found.kind}{star}" if found.kind else "no"
-    return f"| {row.name} | {release} | {kind} | {found.runs} | {found.seconds} | {said} |"
+    return f"| {row.name} | {release} | {kind} | {found.runs} | {found.seconds} | {found.processor_s} | {said} |"
 
 
 if __name__ == "__main__":

@@ -20,13 +20,14 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Checked:
-    """What came of one side of a row; `kind` is None when nothing was found. Seconds are of the whole command."""
+    """What came of one side of a row; `kind` is None when nothing was found. Processor seconds are the command's."""
 
     kind: str | None
     what: str
     why: str
     where: str
     seconds: float
+    processor_s: float
     runs: int
     text: str
 
@@ -46,6 +47,6 @@ def checked(row: Row, side: Side, environments: Path, made_by: str = sys.executa
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return Checked(
-        found["kind"], found["what"] or "", found["why"] or "", found["where"] or "", found["seconds"], found["runs"],
-        found["text"],
+        found["kind"], found["what"] or "", found["why"] or "", found["where"] or "", found["seconds"],
+        found["processor_seconds"], found["runs"], found["text"],
     )  # fmt: skip
