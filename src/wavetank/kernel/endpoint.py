@@ -66,6 +66,9 @@ class Endpoint(File):
         """Whether a connect is under way. When it no longer is, `pending_error` says how it went."""
         return False
 
+    def connect_reported(self) -> None:
+        """The program has learnt from `connect` itself how that went."""
+
     def accept(self) -> tuple[Endpoint, Any] | None:
         """`accept(2)`: the new socket and its peer's address; None when none waits."""
         raise error(errno.EOPNOTSUPP)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections import deque
 from typing import Any, Protocol
 
 from wavetank.kernel import core
@@ -128,15 +129,31 @@ class File:
         entry = (thread, mask)
         thread.exclusive = exclusive
         self.waiters.append(entry)
-        self.references += 1  # a call keeps its file open, whoever closes the descriptor (fdget)
-        thread.holds = (self,)
+        if self not in thread.holds:
+            self.references += 1  # a call keeps its file open, whoever closes the descriptor (fdget)
+            thread.holds = (self,)
         try:
             return kernel.park(reason, deadline) is not TIMEOUT
         finally:
             if entry in self.waiters:
                 self.waiters.remove(entry)
-            thread.holds = ()
-            self.release()
+            if self.references > 1:
+                thread.holds = ()
+                self.references -= 1
+            else:  # its descriptor was closed meanwhile: it closes when the call is over
+                kernel.later_in_call(_let_go, thread)
+
+    def keep(self) -> None:
+        """The call that has waited for this file waits again."""
+        kernel = core.K
+        if self in kernel.running.holds:
+            kernel.soft = deque(work for work in kernel.soft if work != (_let_go, kernel.running))
+
+
+def _let_go(thread: Thread) -> None:
+    held, thread.holds = thread.holds, ()
+    for file in held:
+        file.release()
 
 
 class Waiting:

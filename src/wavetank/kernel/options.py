@@ -23,6 +23,7 @@ SO_PEERCRED, SO_RCVLOWAT, SO_SNDLOWAT, SO_RCVTIMEO, SO_SNDTIMEO, SO_BINDTODEVICE
 SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33
 SO_TIMESTAMP, SO_ACCEPTCONN, SO_MARK, SO_PROTOCOL, SO_DOMAIN, SO_RXQ_OVFL = 29, 30, 36, 38, 39, 40
 SO_INCOMING_CPU, SO_ZEROCOPY = 49, 60
+TCP_CONGESTION = 13
 SOL_UDPLITE, UDPLITE_SEND_CSCOV, UDPLITE_RECV_CSCOV = 136, 10, 11
 
 _IP_TOS, _IP_TTL, _IP_MULTICAST_IF, _IP_MULTICAST_TTL, _IP_MULTICAST_LOOP = 1, 2, 32, 33, 34
@@ -188,9 +189,13 @@ def put(endpoint: Endpoint, level: int, name: int, value: Any) -> None:
         given: int | bytes = int(value)
     else:
         given = bytes(value)
-        if len(given) == 4 and not isinstance(_REMEMBERED.get((level, name)), bytes):
+        if (
+            len(given) == 4
+            and (level, name) != (IPPROTO_TCP, TCP_CONGESTION)
+            and not isinstance(_REMEMBERED.get((level, name)), bytes)
+        ):
             given = int.from_bytes(given, "little", signed=True)
-    if level == SOL_SOCKET and name in (SO_TYPE, SO_ERROR, SO_DOMAIN, SO_PROTOCOL, SO_ACCEPTCONN):
+    if level == SOL_SOCKET and name in (SO_TYPE, SO_ERROR, SO_DOMAIN, SO_PROTOCOL, SO_ACCEPTCONN, SO_PEERCRED):
         raise error(errno.ENOPROTOOPT)
     if level == IPPROTO_IP and endpoint.family in (AF_INET, AF_INET6):
         given = _checked_ip(endpoint, name, given)

@@ -199,6 +199,7 @@ class socket:
     def _sim_wait(self, file: Endpoint, mask: int, deadline: int, call: str, *, exclusive: bool = False) -> None:
         """Wait until something may have changed; EAGAIN, or TimeoutError, when that is not allowed any more."""
         kernel = core.K
+        file.keep()
         if kernel.soft:
             kernel.run_soft()
             if file.poll() & mask:
@@ -255,7 +256,8 @@ class socket:
         if self._sim_timeout:
             self._sim_ready(file, READABLE, deadline, "recv()")
         while True:
-            data = file.receive(left, kind)
+            # When something has come that is returned, and an error stays for the next call.
+            data = b"" if parts and file.pending_error else file.receive(left, kind)
             if data is not None:
                 if not whole or not data or len(data) == left:
                     break
@@ -488,7 +490,11 @@ class socket:
             return errno.EINPROGRESS
         while file.connecting():
             self._sim_wait(file, WRITABLE | READABLE, deadline, "connect()")
-        return _connected(file)
+        # With a timeout CPython takes the error by SO_ERROR, and the kernel has reported nothing yet.
+        number = file.take_error()
+        if self._sim_timeout is None:
+            file.connect_reported()
+        return number
 
     def shutdown(self, how: int, /) -> None:
         """Close one or both directions."""
@@ -524,15 +530,6 @@ class socket:
         options.put(file, level, option, value)
         if core.K.soft:
             core.K.run_soft()
-
-
-def _connected(file: Endpoint) -> int:
-    """A blocking connect has ended: its errno."""
-    number = file.take_error()
-    settle = getattr(file, "connect_reported", None)
-    if settle is not None:
-        settle()
-    return number
 
 
 # ---- module functions

@@ -111,6 +111,10 @@ def accept(machine: Machine, listening: Any) -> Any:
 
 def at(machine: Machine, sock: Any, host: str = "") -> Any:
     """The address of a socket, for connecting to it: a loopback address where it has any; `host` instead of its own."""
+    from tests.parity.language.machine import is_of_another_family
+
+    if is_of_another_family(sock):
+        raise TypeError("a stale descriptor of another family")
     name = sock.getsockname()
     if not isinstance(name, tuple):
         return name
@@ -352,7 +356,7 @@ def transfer(machine: Machine, one: Any, other: Any, size: int) -> Any:
                 idle = 0
         except BlockingIOError:
             pass
-        machine.settle()
+        machine.calm()
         try:
             part = other.recv(65536)
         except BlockingIOError:
@@ -372,7 +376,7 @@ def drain(machine: Machine, sock: Any, chunk: int = 65536) -> Any:
         try:
             got = sock.recv(chunk) if hasattr(sock, "recv") else os.read(machine.number(sock), chunk)
         except BlockingIOError:
-            machine.settle()
+            machine.calm()
             try:
                 got = sock.recv(chunk) if hasattr(sock, "recv") else os.read(machine.number(sock), chunk)
             except BlockingIOError:
@@ -383,6 +387,85 @@ def drain(machine: Machine, sock: Any, chunk: int = 65536) -> Any:
             return "end", bytes(other)
         if got.count(b"f") != len(got):
             other += got.replace(b"f", b"")
+
+
+def drain_sizes(machine: Machine, sock: Any) -> Any:
+    """Receive until there is nothing: the sizes, runs of the same one as pairs."""
+    sizes = []
+    try:
+        while got := sock.recv(100_000):
+            sizes.append(len(got))
+    except OSError as problem:
+        sizes.append(errno.errorcode[problem.errno or 0])
+    return _runs(sizes)
+
+
+def _runs(items: list[Any]) -> list[list[Any]]:
+    runs: list[list[Any]] = []
+    for each in items:
+        if runs and runs[-1][1] == each:
+            runs[-1][0] += 1
+        else:
+            runs.append([1, each])
+    return runs
+
+
+def repeat(machine: Machine, count: int, call: Callable[..., Any], *arguments: Any) -> Any:
+    """The same call again and again: runs of the same result as pairs."""
+    results = []
+    for _ in range(count):
+        try:
+            results.append(call(*arguments))
+        except OSError as problem:
+            results.append(errno.errorcode[problem.errno or 0])
+    return _runs(results)
+
+
+def maybe(machine: Machine, condition: int, call: Callable[..., Any], *arguments: Any) -> Any:
+    """A call, or none."""
+    return call(*arguments) if condition else "not called"
+
+
+def unread(machine: Machine, where: str, one: Any, other: Any) -> Any:
+    """Data that is not read, in the queue of `c` (the first) or `s` (the second), or nowhere."""
+    if where == "nobody":
+        return None
+    return (other if where == "c" else one).send(b"unread")
+
+
+def rst(machine: Machine, how: str) -> int:
+    """Whether to linger, so that closing sends RST."""
+    return int(how == "RST")
+
+
+def family_of(machine: Machine, host: str) -> int:
+    """The family of an address."""
+    return int(socket.AF_INET6 if ":" in host else socket.AF_INET)
+
+
+def long_name(machine: Machine, size: int) -> bytes:
+    """An abstract name of so many bytes."""
+    return (b"\0long " + machine.token).ljust(size, b"n")
+
+
+def into(machine: Machine, sock: Any, size: int) -> Any:
+    """`recv_into`."""
+    buffer = bytearray(size)
+    return sock.recv_into(buffer), bytes(buffer)
+
+
+def from_into(machine: Machine, sock: Any, size: int) -> Any:
+    """`recvfrom_into`."""
+    buffer = bytearray(size)
+    count, address = sock.recvfrom_into(buffer)
+    return count, address, bytes(buffer)
+
+
+def parts(machine: Machine, sock: Any, *sizes: int) -> Any:
+    """`recvmsg_into`."""
+    buffers = [bytearray(size) for size in sizes]
+    count, _, message_flags, address = sock.recvmsg_into(buffers)
+    return count, message_flags, address, [bytes(each) for each in buffers]
 
 
 # ---- readiness
@@ -478,7 +561,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
             listener, tcp, udp, pair, pipe, accept, at, nobody, abstract, path, data, linger, mreq, octets, rights,
             credentials, received, read, write, close, dup, dup2, fromfd, adopt, detach, descriptor, ioctl, flags,
             inheritable, blocking, kind_of, pipe_size, fill, flood, drain, transfer, register, modify, unregister, poll,
-            state, pause, quiet,
+            state, pause, quiet, drain_sizes, repeat, maybe, unread, rst, family_of, long_name, into, from_into, parts,
         )
     },
 }  # fmt: skip

@@ -88,7 +88,10 @@ def _opening(d: Drawer) -> None:
 
 
 def _tcp_socket(d: Drawer) -> None:
-    d.do(d.choose(("socket()", "socket()", "socket(AF_INET6)")), d.fresh("tcp"))
+    name = d.fresh("tcp")
+    d.do(d.choose(("socket()", "socket()", "socket(AF_INET6)")), name)
+    d.do(f"{name}.setsockopt(IPPROTO_TCP, TCP_MAXSEG, {d.choose((10, 500, 40_000))})")
+    d.do(f"{name}.getsockopt(IPPROTO_TCP, TCP_MAXSEG)")  # of a connection it follows from the memory of segments
 
 
 def _client(d: Drawer) -> None:
@@ -115,6 +118,9 @@ def _full_backlog(d: Drawer) -> None:
         client = d.fresh("tcp")
         d.do("socket()", client)
         d.do(f"{client}.connect_ex(at({name}))")
+    d.do(f"state({client})")
+    if d.choose((0, 1)):
+        d.do(f"{client}.connect(at({name}))")
 
 
 def _full_streams(d: Drawer) -> None:
@@ -129,6 +135,7 @@ def _closing(d: Drawer) -> None:
     d.do(f"flood({one})")
     d.do(f"flood({other})")
     d.do(f"{one}.shutdown(SHUT_WR)")
+    d.do(f"state({one})")
     if d.choose((0, 1)):
         d.do(f"{other}.shutdown(SHUT_WR)")
         d.do(f"drain({one})")
@@ -334,7 +341,6 @@ _OPTIONS: tuple[tuple[str, str, tuple[Any, ...]], ...] = (
     ("IPPROTO_TCP", "TCP_SYNCNT", (0, 1, 200)),
     ("IPPROTO_TCP", "TCP_USER_TIMEOUT", (-1, 0, 1000)),
     ("IPPROTO_TCP", "TCP_DEFER_ACCEPT", (0, 0)),
-    ("IPPROTO_TCP", "TCP_MAXSEG", (10, 500, 40_000)),
     ("IPPROTO_TCP", "TCP_LINGER2", (-1, 10, 100)),
     ("IPPROTO_IPV6", "IPV6_V6ONLY", (0, 1)),
     ("IPPROTO_IP", "IP_TTL", (0, 1, 64, 300)),
@@ -351,9 +357,6 @@ def _option(d: Drawer, name: str = "") -> None:
     level, option, values = d.choose(_OPTIONS)
     if option in ("SO_SNDBUF", "SO_RCVBUF") and d.kinds[name] in ("tcp", "listening"):
         values = values[-1:]
-    used = any(f"{name}.connect" in step.call or (name in step.names and "accept" in step.call) for step in d.steps)
-    if option == "TCP_MAXSEG" and (d.kinds[name] != "tcp" or name in d.peers or used):
-        option, values = "TCP_NODELAY", (0, 1)
     d.do(f"{name}.setsockopt({level}, {option}, {d.choose(values)})")
     if option not in ("SO_SNDBUF", "SO_RCVBUF") or d.choose((0, 1)):
         d.do(f"{name}.getsockopt({level}, {option})")
@@ -364,7 +367,7 @@ def _get_option(d: Drawer) -> None:
     if d.choose((0, 1)):
         d.do(f"{name}.getsockopt(SOL_SOCKET, {d.choose(_READ_ONLY)})")
     else:
-        level, option, _ = d.choose([each for each in _OPTIONS if each[1] != "TCP_MAXSEG"])
+        level, option, _ = d.choose(_OPTIONS)
         d.do(f"{name}.getsockopt({level}, {option})")
 
 
@@ -399,7 +402,7 @@ def _bind(d: Drawer) -> None:
         return
     same = [each for each in d.kinds if _family(d.kinds[each]) == kind and each != name]
     host = d.choose((*_HOSTS, *_HOSTS6, "192.0.2.1", ""))
-    if same and d.choose((0, 1)):
+    if same and d.choose((0, 1, 1)):
         d.do(f"{name}.bind(at({d.choose(same)}, '{host or '127.0.0.1'}'))")
     else:
         d.do(f"{name}.bind(('{host}', 0))")
@@ -614,7 +617,7 @@ ACTIONS: tuple[tuple[tuple[str, ...], int, Action], ...] = (
     (_SOCKETS, 1, _listen),
     (("listening", "named", "tcp"), 2, _accept_any),
     (_SOCKETS, 2, _names),
-    (("tcp", "listening"), 2, _state),
+    (("tcp", "listening"), 4, _state),
     ((*_SOCKETS, "reading", "writing"), 2, _ioctl),
     (("tcp",), 1, _quiet_queue),
     (("tcp", "stream", "writing", "packet"), 1, _fill),

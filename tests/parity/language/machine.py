@@ -46,7 +46,7 @@ _NAMED = re.compile(rb"^\0([0-9a-f]{5})$")
 #: Names of UNIX sockets are of one run: what an earlier one has left may still be in use.
 _MACHINES = itertools.count()
 #: Calls with an address. A stale descriptor may belong to a socket of another family by now.
-_ADDRESSED = ("bind", "connect", "connect_ex", "sendto")
+_ADDRESSED = ("bind", "connect", "connect_ex", "sendto", "getsockname", "getpeername", "recvfrom", "recvmsg", "accept")
 
 
 class Stop(Exception):
@@ -59,7 +59,7 @@ def _lengths(value: Any) -> Any:
     return tuple(map(_lengths, value)) if isinstance(value, tuple) else value
 
 
-def _is_of_another_family(sock: Any) -> bool:
+def is_of_another_family(sock: Any) -> bool:
     try:
         return bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_DOMAIN) != sock.family)
     except OSError:
@@ -131,10 +131,14 @@ class Machine:
                 outcome = self._outcome(step, lambda: self._value(tree))
         except Stop as missing:
             return "stop", str(missing)
+        self.calm()
+        return outcome, self._readiness()
+
+    def calm(self) -> None:
+        """Wait until nothing more happens by itself."""
         self.settle()
         for later in self.later.values():
             self.asleep(later)
-        return outcome, self._readiness()
 
     def _outcome(self, step: Step, call: Callable[[], Any]) -> Any:
         try:
@@ -226,6 +230,8 @@ class Machine:
     def _named(self, name: str) -> Any:
         if name in self.values:
             return self.values[name]
+        if name in calls.FUNCTIONS:
+            return partial(calls.FUNCTIONS[name], self)
         if name.isupper() or name[0].isupper():
             for module in (socket, select, os, termios, fcntl):
                 if hasattr(module, name):
@@ -237,7 +243,7 @@ class Machine:
             owner = self._value(node.value)
             if not hasattr(owner, node.attr):
                 raise Stop(f"{node.attr} of a {type(owner).__name__}")
-            if node.attr in _ADDRESSED and _is_of_another_family(owner):
+            if node.attr in _ADDRESSED and is_of_another_family(owner):
                 raise Stop("a stale descriptor of another family")
             return getattr(owner, node.attr)
         assert isinstance(node, ast.Name)

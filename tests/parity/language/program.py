@@ -17,7 +17,9 @@ of it; it is parsed, never executed as Python.
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 
 PARTIES = ("A", "B", "C")
 
@@ -81,24 +83,37 @@ def _split(text: str) -> tuple[tuple[str, ...], str]:
 
 
 def parse(text: str) -> list[Program]:
-    """The programs of a text: each begins with `== name [topic, topic]`; `#` begins a comment."""
+    """The programs of a text. `#` begins a comment; two calls of one party may share a line, with `; ` between them.
+
+    Each program begins with `== name [topic, topic]`. With `| how = SHUT_RD, SHUT_WR` behind that, it stands for one
+    program for each value (of several such, for each combination), in which `{how}` is the value; `~` in a value is a
+    comma.
+    """
     programs: list[Program] = []
-    name, topics, steps = "", (), []
-
-    def finish() -> None:
-        if name:
-            programs.append(Program(name, tuple(steps), topics))
-
-    for line in text.splitlines():
-        line = line.split("  #")[0].rstrip()
-        if not line or line.startswith("#"):
-            continue
+    head, body = "", []
+    for raw in [*text.splitlines(), "== end"]:
+        line = raw.split("  #")[0].rstrip()
         if line.startswith("== "):
-            finish()
-            name, _, rest = line[3:].partition("[")
-            name, steps = name.strip(), []
-            topics = tuple(topic.strip() for topic in rest.rstrip("] ").split(",") if topic.strip())
-        else:
-            steps.append(parse_step(line))
-    finish()
+            if head:
+                programs += _expand(head, body)
+            head, body = line[3:], []
+        elif line and not line.startswith("#"):
+            body.append(line)
     return programs
+
+
+def _expand(head: str, body: list[str]) -> Iterator[Program]:
+    title, *variables = head.split(" | ")
+    name, _, rest = title.partition("[")
+    topics = tuple(topic.strip() for topic in rest.strip().rstrip("]").split(",") if topic.strip())
+    keys = [variable.partition(" = ")[0].strip() for variable in variables]
+    for values in product(*(variable.partition(" = ")[2].split(", ") for variable in variables)):
+        chosen = {key: value.replace("~", ",") for key, value in zip(keys, values, strict=True)}
+
+        def fill(text: str, chosen: dict[str, str] = chosen) -> str:
+            for key, value in chosen.items():
+                text = text.replace(f"{{{key}}}", value)
+            return text
+
+        steps = [parse_step(f"{line[:2]} {part}") for line in map(fill, body) for part in line[2:].split("; ")]
+        yield Program(" ".join([fill(name).strip(), *values]), tuple(steps), topics)

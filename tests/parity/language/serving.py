@@ -28,7 +28,7 @@ LENGTH = struct.Struct("=Q")
 #: TCP_DELACK_MIN less some: a program that computes longer sees timers of its own making.
 QUICK_S = 0.030
 #: So often a run is made again because the machine was busy.
-ATTEMPTS = 20
+ATTEMPTS = 100
 #: Real seconds after which a program on real Linux counts as stuck.
 STUCK_S = 10
 

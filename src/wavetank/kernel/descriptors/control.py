@@ -19,10 +19,11 @@ from wavetank.errors import NotSimulatedOSError
 from wavetank.kernel import core
 from wavetank.kernel.descriptors.table import Target, access_mode, resolve
 from wavetank.kernel.endpoint import Endpoint
+from wavetank.kernel.eventpoll import EpollFile
 from wavetank.kernel.file import File, error
 from wavetank.kernel.pipe import Pipe, PipeReader, PipeWriter
 from wavetank.kernel.process import FIRST_FD
-from wavetank.kernel.readiness import EpollFile, fileno_of
+from wavetank.kernel.readiness import fileno_of
 from wavetank.kernel.replace import replace_calls
 from wavetank.kernel.udp import Udp
 

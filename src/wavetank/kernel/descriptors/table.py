@@ -19,10 +19,10 @@ from wavetank.kernel import core
 from wavetank.kernel.core import FAR
 from wavetank.kernel.endpoint import SOCK_STREAM, Endpoint
 from wavetank.kernel.eventfd import EventFile, TimerFile
+from wavetank.kernel.eventpoll import EpollFile
 from wavetank.kernel.file import IN, OUT, RDNORM, READABLE, WRITABLE, WRNORM, File, Waiting, error
 from wavetank.kernel.pipe import PipeReader, PipeWriter
 from wavetank.kernel.process import FIRST_FD
-from wavetank.kernel.readiness import EpollFile
 
 #: The calls of the real system, from before anything was replaced.
 real: Final = SimpleNamespace(**vars(posix))

@@ -27,6 +27,7 @@ from wavetank.kernel.tcp.state import (
     MSS_ETHERNET,
     MSS_LOOPBACK,
     NO_NEIGHBOUR_NS,
+    SECOND,
     SEND_BUFFER_ETHERNET,
     SEND_BUFFER_LOOPBACK,
     SYN,
@@ -43,6 +44,9 @@ from wavetank.trace.schema import Kind
 if TYPE_CHECKING:
     from wavetank.kernel.tcp.connection import Tcp
     from wavetank.network.fabric import Node
+
+
+IPPROTO_TCP, TCP_DEFER_ACCEPT = 6, 9
 
 
 # ---- listening
@@ -72,12 +76,22 @@ def syn_arrived(tcp: Tcp, segment: Segment, end: End) -> None:
     _join(child, end.back, end.arriving, end.key)
     child.take_port(child.local_port)  # a child shares its listener's port (__inet_inherit_port)
     child.state = SYN_RECV
+    child.last_progress = core.K.now
     if ":" not in child.local_ip and child.family == AF_INET:
         child.options[0, 33] = 64  # IP_MULTICAST_TTL becomes the TTL of the segment (tcp_v4_syn_recv_sock)
     child.received_next = segment[1] + 1
     child.peer_edge = child.largest_edge_seen = segment[3]
     child.path.transmit((SYN | ACK, 0, child.received_next, child.window_edge(), b""), 0)
     timers.arm_syn(child)
+
+
+def defers(child: Tcp) -> bool:
+    """TCP_DEFER_ACCEPT: whether the listener waits for data, so that an acknowledgement alone does not count yet."""
+    listener = child.listener
+    if listener is None:
+        return False
+    seconds = listener.options.get((IPPROTO_TCP, TCP_DEFER_ACCEPT), 0)
+    return isinstance(seconds, int) and core.K.now - child.last_progress < seconds * SECOND
 
 
 def child_established(tcp: Tcp, child: Tcp) -> bool:
@@ -138,10 +152,12 @@ def connect(tcp: Tcp, address: Any) -> bool:
         raise error(errno.EINVAL)
     if tcp.state is not CLOSE or tcp.phase is CONNECTED:
         raise error(errno.EISCONN)
-    node, source = _route(tcp, ip)
     remote = unmapped(ip)
     if remote in ("0.0.0.0", "::"):
         remote = "127.0.0.1" if remote == "0.0.0.0" else "::1"
+    elif remote != ip and tcp.v6_only:
+        raise error(errno.ENETUNREACH)
+    node, source = _route(tcp, remote)
     if tcp.local_ip in ("0.0.0.0", "::"):
         # A host's own address is its own source; all of 127.0.0.0/8 is reached from 127.0.0.1.
         tcp.local_ip = remote if remote in tcp.stack.node.addresses else source
@@ -158,13 +174,12 @@ def connect(tcp: Tcp, address: Any) -> bool:
 def _route(tcp: Tcp, ip: str) -> tuple[Node | None, str]:
     """The host with this address (None: nobody there) and the source address towards it."""
     stack = tcp.stack
-    plain = unmapped(ip)
-    if is_multicast(plain) or plain == "255.255.255.255":
+    if is_multicast(ip) or ip == "255.255.255.255":
         raise error(errno.ENETUNREACH)
-    node = stack.fabric.find(stack.node, plain)
-    if node is None and not stack.on_link(plain):
-        raise OutsideWorld("socket.connect", plain)
-    return node, stack.source_address(plain)
+    node = stack.fabric.find(stack.node, ip)
+    if node is None and not stack.on_link(ip):
+        raise OutsideWorld("socket.connect", ip)
+    return node, stack.source_address(ip)
 
 
 def _open(tcp: Tcp, node: Node | None, key: Key) -> None:

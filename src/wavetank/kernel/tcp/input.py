@@ -103,6 +103,8 @@ def _opens_or_ends(tcp: Tcp, segment: Segment) -> bool:
         else:  # a challenge acknowledgement, RFC 5961
             output.acknowledge(tcp)
         return True
+    if state is SYN_RECV and not segment[4] and handshake.defers(tcp):
+        return True
     return state is SYN_RECV and not _established_by(tcp, ack)
 
 

@@ -12,9 +12,13 @@ from typing import TYPE_CHECKING, Final
 from wavetank.kernel.file import READABLE, WRITABLE, error
 from wavetank.kernel.tcp import output, timers
 from wavetank.kernel.tcp.state import (
+    CLOSE,
+    FIN_TIMEOUT_MOST_S,
     LISTEN,
     MSS_ETHERNET,
     RECEIVE_BUFFER_MIN,
+    RTO_MAX,
+    SECOND,
     SEND_BUFFER_MIN,
 )
 
@@ -83,7 +87,8 @@ def _get_tcp(tcp: Tcp, name: int) -> int | bytes | None:
     if value is not None:
         return value
     if name in _PLAIN:
-        return tcp.options.get((IPPROTO_TCP, name), _PLAIN[name])
+        usual = tcp.stack.profile.tcp_fin_timeout if name == TCP_LINGER2 else _PLAIN[name]
+        return tcp.options.get((IPPROTO_TCP, name), usual)
     return None
 
 
@@ -157,7 +162,9 @@ def _put_tcp(tcp: Tcp, name: int, value: int | bytes) -> bool:
         raise error(errno.EINVAL)
     if name == TCP_NODELAY:
         tcp.no_delay = bool(value)
+        cork, tcp.cork = tcp.cork, tcp.cork and not value  # it pushes even what is corked (TCP_NAGLE_PUSH)
         _push(tcp)
+        tcp.cork = cork
     elif name == TCP_CORK:
         tcp.cork = bool(value)
         _push(tcp)
@@ -185,10 +192,38 @@ def _put_tcp(tcp: Tcp, name: int, value: int | bytes) -> bool:
             tcp.options[IPPROTO_TCP, TCP_MAXSEG] = value
             tcp.mss = min(tcp.mss, value) if tcp.key is not None else min(MSS_ETHERNET, value)
     elif name in _PLAIN:
-        tcp.options[IPPROTO_TCP, name] = value
+        tcp.options[IPPROTO_TCP, name] = _plain(tcp, name, value)
     else:
         return False
     return True
+
+
+def _plain(tcp: Tcp, name: int, value: int) -> int:
+    """What is kept of the value of an option (`do_tcp_setsockopt`); EINVAL."""
+    if name == TCP_LINGER2:
+        return -1 if value < 0 else min(value, FIN_TIMEOUT_MOST_S) or tcp.stack.profile.tcp_fin_timeout
+    if name == TCP_DEFER_ACCEPT:
+        return _defer_s(value)
+    if name == TCP_WINDOW_CLAMP:
+        if not value:
+            if tcp.state is not CLOSE:
+                raise error(errno.EINVAL)
+            return 0
+        clamp = max(value, RECEIVE_BUFFER_MIN // 2)
+        tcp.receive_limit = min(tcp.receive_limit, clamp)
+        return clamp
+    return value
+
+
+def _defer_s(seconds: int) -> int:
+    """The seconds of TCP_DEFER_ACCEPT, as a whole number of retransmissions lasts (`secs_to_retrans` and back)."""
+    period = timeout = 1 if seconds > 0 else 0
+    count = 1
+    while 0 < period < seconds and count < 255:
+        timeout = min(2 * timeout, RTO_MAX // SECOND)
+        period += timeout
+        count += 1
+    return period
 
 
 def _bounded(value: int, most: int) -> int:

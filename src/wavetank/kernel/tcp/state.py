@@ -25,6 +25,7 @@ DELAYED_ACK_MOST: Final = 200 * MS  # TCP_DELACK_MAX
 QUICK_ACKS: Final = 16  # TCP_MAX_QUICKACKS
 INITIAL_WINDOW_SEGMENTS: Final = 10  # TCP_INIT_CWND, RFC 6928
 TIME_WAIT_NS: Final = 60 * SECOND  # TCP_TIMEWAIT_LEN
+FIN_TIMEOUT_MOST_S: Final = 120  # TCP_FIN_TIMEOUT_MAX
 ORPHAN_RETRIES: Final = 8  # what net.ipv4.tcp_orphan_retries 0 means (tcp_orphan_retries() in tcp_timer.c)
 #: A host that does not answer on its own link: three ARP tries, one a second (neigh `ucast_probes`/`mcast_probes`).
 NO_NEIGHBOUR_NS: Final = 3_060 * MS

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from wavetank.kernel import core
 from wavetank.kernel.control import Control
 from wavetank.kernel.endpoint import MSG_CMSG_CLOEXEC, MSG_OOB, MSG_PEEK, MSG_TRUNC, SOCK_SEQPACKET, Message
-from wavetank.kernel.file import error
+from wavetank.kernel.file import WRBAND, WRITABLE, error
 from wavetank.kernel.tcp.state import CLOSE, ESTABLISHED
 from wavetank.kernel.unix import buffers, names, rights
 from wavetank.kernel.unix.parcel import Parcel
@@ -103,6 +103,7 @@ def _receiver(sock: Unix, name: bytes | None) -> Unix:
         sock.peer = None
         sock.state = CLOSE
         sock.disconnected_from(other)
+        sock.notify(WRITABLE | WRBAND)  # the message's memory is free again (`sock_wfree`)
         raise error(errno.ECONNREFUSED)
     if other.shut & _RCV_SHUTDOWN:
         raise error(errno.EPIPE)
