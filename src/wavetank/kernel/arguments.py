@@ -60,6 +60,18 @@ def bytes_of(data: Any) -> Any:
     return view.cast("B") if view.c_contiguous else view.tobytes()
 
 
+def writable(buffer: Any, call: str) -> memoryview:
+    """The buffer of a call that receives into it, as bytes; TypeError when it cannot be written."""
+    try:
+        view = memoryview(buffer)
+    except TypeError:
+        view = memoryview(b"")
+    if view.readonly:
+        kind = "None" if buffer is None else type(buffer).__name__
+        raise TypeError(f"{call}() argument 1 must be read-write bytes-like object, not {kind}")
+    return view.cast("B")
+
+
 def size_into(view: memoryview, nbytes: int, call: str) -> int:
     """How many bytes to receive into a buffer: `nbytes`, or all of it when 0."""
     if nbytes < 0:

@@ -277,7 +277,7 @@ class socket:
 
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
         """Receive into a buffer."""
-        view = memoryview(buffer).cast("B")
+        view = arguments.writable(buffer, "recv_into")
         size = size_into(view, nbytes, "recv_into")
         if not size:
             return 0
@@ -309,7 +309,7 @@ class socket:
 
     def recvfrom_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> tuple[int, Any]:
         """Receive a datagram into a buffer."""
-        view = memoryview(buffer).cast("B")
+        view = arguments.writable(buffer, "recvfrom_into")
         size = size_into(view, nbytes, "recvfrom_into")
         data, _, _, address = self._sim_receive(size, flags, 0, "recvfrom_into()")
         view[: len(data)] = data[:size]
