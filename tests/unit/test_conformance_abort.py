@@ -31,7 +31,7 @@ def result(factory: Any, scenario: Any, endpoint: str) -> list[str]:
 
 
 @each_scenario
-@pytest.mark.parametrize("endpoint", ["tcp", "tls"])
+@pytest.mark.parametrize("endpoint", ["tcp", pytest.param("tls", marks=pytest.mark.long)])
 def test_asyncio_aborts_as_documented(scenario: Any, endpoint: str) -> None:
     known = [KNOWN] if "resume" in scenario.name else []
     assert result(asyncio.new_event_loop, scenario, endpoint) == known

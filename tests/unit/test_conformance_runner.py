@@ -35,7 +35,8 @@ def test_ordinary_cases_pass_on_asyncio() -> None:
 def test_ordinary_cases_pass_on_twisted() -> None:
     names = [name for name in QUICK if "asyncio" not in CASES[name].wants]
     results = list(runner.run_cases(targets.reactor_target("epoll"), names))
-    assert [(row.name, row.verdict, row.complaints) for row in results] == [(name, "ok", []) for name in names]
+    assert [(row.name, row.complaints) for row in results if row.is_new] == []
+    assert [row.name for row in results if row.verdict == "not offered"] == []
 
 
 class Crashing(asyncio.SelectorEventLoop):

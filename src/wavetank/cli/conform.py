@@ -19,7 +19,7 @@ from wavetank.conformance import runner
 from wavetank.conformance.case import shown
 from wavetank.conformance.cases import CASES
 from wavetank.conformance.runner import Result
-from wavetank.conformance.targets import Target, any_target, loop_target, reactor_target
+from wavetank.conformance.targets import Target, any_target, found_function, loop_target, reactor_target
 from wavetank.errors import EXIT_FAILURE, EXIT_OK, UsageError
 
 #: Colours of verdicts.
@@ -54,6 +54,13 @@ class _Table:
     help="A Twisted reactor: select, poll, epoll, asyncio, or module:factory.",
 )
 @click.option(
+    "--trio",
+    "trios",
+    multiple=True,
+    metavar="NAME",
+    help="Trio streams by Trio's own checks: tcp, socketpair, memory, or module:function that makes a pair.",
+)
+@click.option(
     "--ground",
     type=click.Choice([*_GROUNDS]),
     default="real",
@@ -76,6 +83,7 @@ class _Table:
 def command(
     loops: tuple[str, ...],
     reactors: tuple[str, ...],
+    trios: tuple[str, ...],
     ground: str,
     names: tuple[str, ...],
     compare: tuple[str, str] | None,
@@ -96,6 +104,8 @@ def command(
         return EXIT_OK
     if compare and (loops or reactors):
         raise UsageError("--compare names its targets itself", next="wavetank conform --compare asyncio uvloop")
+    if trios:
+        return _trio(trios, limit_s, as_json=as_json)
     targets = [*map(any_target, compare or ()), *map(loop_target, loops), *map(reactor_target, reactors)]
     tables = []
     for target in targets or [loop_target("asyncio")]:
@@ -107,6 +117,24 @@ def command(
     elif compare or ground == "both":
         for first, second in _pairs(tables, compared=bool(compare)):
             _compare(first, second)
+    return EXIT_FAILURE if any(row.is_new for table in tables for row in table.rows) else EXIT_OK
+
+
+def _trio(names: tuple[str, ...], limit_s: float, *, as_json: bool) -> int:
+    """Trio's own checks on each pair of streams."""
+    from wavetank.conformance import trio_streams
+
+    tables = []
+    for name in names:
+        maker: Any = trio_streams.PAIRS.get(name) or found_function(name, {}, "--trio")
+        target = Target(f"trio {name}", maker, "trio", "trio", trio_streams.VERSION)
+        tables.append(_Table(target, "real", list(trio_streams.run_checks(maker, limit_s=limit_s))))
+    if as_json:
+        click.echo(json.dumps({"schema": output.SCHEMA, "targets": [_data(table) for table in tables]}))
+    for table in () if as_json else tables:
+        output.say(table.label, bold=True)
+        for row in table.rows:
+            _show(row, details=False)
     return EXIT_FAILURE if any(row.is_new for table in tables for row in table.rows) else EXIT_OK
 
 
@@ -144,7 +172,7 @@ def _show(row: Result, *, details: bool) -> None:
     if row.is_new or details:
         for line in row.complaints:
             output.say(f"      {line}")
-    if row.is_new and not details:
+    if row.is_new and not details and row.name in CASES:
         output.say(f"      rule: {CASES[row.name].source}")
         output.say(f"      alone, with its script: --case {row.name}")
     if details:
@@ -160,7 +188,7 @@ def _data(table: _Table) -> dict[str, Any]:
     cases = [
         {
             "name": row.name, "verdict": row.verdict, "heard": row.heard, "complaints": row.complaints,
-            "note": row.note, "source": CASES[row.name].source, "seconds": row.seconds,
+            "note": row.note, "source": source(row.name), "seconds": row.seconds,
         }
         for row in table.rows
     ]  # fmt: skip
@@ -170,6 +198,11 @@ def _data(table: _Table) -> dict[str, Any]:
         "target": target.label, "ground": table.ground, "family": target.family, "version": target.version,
         "counts": dict(counts), "seconds": round(table.seconds, 3), "cases": cases,
     }  # fmt: skip
+
+
+def source(name: str) -> str:
+    """Where the rule of a case is written; Trio's checks are their own source."""
+    return CASES[name].source if name in CASES else "trio.testing"
 
 
 def _pairs(tables: list[_Table], *, compared: bool) -> Iterator[tuple[_Table, _Table]]:

@@ -150,6 +150,18 @@ def run_cases(
                 yield done[order.pop(0)]
 
 
+def isolated(doings: Iterable[Callable[[], dict[str, Any]]], limit_s: float) -> Iterator[dict[str, Any]]:
+    """What each of these answers, one after another, each in a process of its own; `crashed` or `hung` otherwise."""
+    for doing in doings:
+        child = _Child(doing, limit_s)
+        with selectors.DefaultSelector() as selector:
+            selector.register(child.pipe, selectors.EVENT_READ)
+            while not child.is_over():
+                if selector.select(max(0.0, child.end_s - time.monotonic())):
+                    child.read()
+        yield child.answer()
+
+
 class _Child:
     """One case in its own process; what it answers comes through a pipe, as JSON."""
 

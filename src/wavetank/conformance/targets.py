@@ -43,12 +43,12 @@ class Target:
 
 def loop_target(name: str) -> Target:
     """A loop by name (asyncio, uvloop) or as module:factory. Raises UsageError, EnvironmentProblem."""
-    return of_factory(_found(name, _LOOPS, "--loop"), label=name)
+    return of_factory(found_function(name, _LOOPS, "--loop"), label=name)
 
 
 def reactor_target(name: str) -> Target:
     """A reactor by name (select, poll, epoll, asyncio) or as module:factory. Raises UsageError, EnvironmentProblem."""
-    factory = _found(name, _REACTORS, "--reactor")
+    factory = found_function(name, _REACTORS, "--reactor")
     if name == "asyncio":
         return of_factory(lambda: factory(asyncio.new_event_loop()), label="twisted-asyncio")
     return of_factory(factory, label=f"twisted-{name}" if name in _REACTORS else name)
@@ -103,7 +103,7 @@ def _version(family: str) -> str:
         return "0"
 
 
-def _found(name: str, names: dict[str, str], option: str) -> Callable[..., Any]:
+def found_function(name: str, names: dict[str, str], option: str) -> Callable[..., Any]:
     """The function that a name stands for."""
     text = names.get(name, name)
     module, colon, attribute = text.partition(":")
