@@ -178,7 +178,8 @@ def _show(row: Result, *, details: bool) -> None:
     if details:
         output.say(f"      rule: {CASES[row.name].source}")
         for actor, tokens in row.heard.items():
-            output.say(f"      {actor}: {shown(tokens)}")
+            if tokens:
+                output.say(f"      {actor}: {shown(tokens)}")
         for line in CASES[row.name].script.splitlines():
             if line.strip():
                 output.say(f"      | {line.strip()}")
