@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
+import struct
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -211,6 +212,25 @@ def test_a_reset_when_every_buffer_is_full_meets_a_writer_that_waits(worlds: Wor
     assert said(
         worlds, "pours", small, Reset(when="full", target="server -> client"), Reset(at_s=7), name="client/pour"
     ) == ["ECONNRESET 7.0"]
+
+
+def send_and_abort() -> None:
+    with socket.create_connection(("10.0.0.1", 80)) as sock:
+        sock.sendall(b"x" * 100)
+        time.sleep(1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def aborts(world: World) -> None:
+    world.host("server").run(serve)
+    world.sleep(0.01)
+    world.host("client").run(send_and_abort).result()
+    world.sleep(0.1)
+
+
+def test_a_stalled_reader_is_told_of_a_reset(worlds: Worlds) -> None:
+    result = passed(worlds.run("aborts", faults=[Stall(target="server")]))
+    assert stdout_of(result, "server/serve").split() == ["100", "ECONNRESET"]
 
 
 # ---- datagrams
@@ -433,6 +453,16 @@ def test_the_peer_of_a_host_that_restarts_is_reset(worlds: Worlds) -> None:
 def test_the_peer_of_a_paused_host_waits(worlds: Worlds) -> None:
     assert said(worlds, "talks", Pause(target="server", at_s=0.8, duration_s=2)) == ["1 b'x'"] * 6
     assert said(worlds, "talks", Pause(target="server", at_s=0.8, duration_s=4))[2] == "1 TimeoutError"
+
+
+def test_an_end_between_a_request_and_its_reply(worlds: Worlds) -> None:
+    half = said(worlds, "talks", Eof(target="connecting -> accepting", when="reply #2"))
+    assert half == ["1 b'x'", "1 b'x'", "1 b''", "EPIPE b''", "EPIPE b''", "EPIPE b''"]
+    lost = said(worlds, "talks", Reset(target="connecting -> accepting", when="reply #2"))
+    assert lost == ["1 b'x'", "1 b'x'", "ECONNRESET b''", "EPIPE b''", "EPIPE b''", "EPIPE b''"]
+    back = said(worlds, "talks", Reset(target="accepting -> connecting", when="reply #5"))  # the 6th request
+    assert back == ["1 b'x'"] * 5 + ["1 ECONNRESET"]
+    assert said(worlds, "talks", Reset(target="accepting -> connecting", when="reply #6")) == ["1 b'x'"] * 6
 
 
 def test_a_crash_at_an_event(worlds: Worlds) -> None:

@@ -37,10 +37,14 @@ AT_S: Final = (0.001, 10.0)
 AFTER_S: Final = (0.000_1, 0.1)
 # A fault that lasts must be long enough to be felt and leave time to recover.
 PARTITION_S: Final = (0.1, 30.0)
-STALL_S: Final = (0.5, 60.0)
-LONG_STALL_S: Final = (10.0, 120.0)  # longer than what programs wait for a peer that says goodbye
-STALLED_BUFFER_BYTES: Final = (2_304, 16_384)  # 2304: SOCK_MIN_RCVBUF of Linux (include/net/sock.h)
-DROP_S: Final = (0.1, 30.0)
+#: How long everybody may be silent: less than programs wait for a whole exchange. Lost packets are sent again later
+#: and later (0.2, 0.6, 1.4, 3 s, ...), so what vanishes for 3 s may be missing for 6.
+STALL_S: Final = (0.1, 5.0)
+DROP_S: Final = (0.1, 3.0)
+#: Longer than most time-outs. Only one connection after the first is silent for so long: by the others, which it must
+#: not hold up, a program can get on.
+LONG_S: Final = (20.0, 120.0)
+LATER: Final = (2, 2, 3, 4)
 REFUSE_S: Final = (0.05, 20.0)
 NAMES_S: Final = (0.1, 30.0)
 SLOW_S: Final = (0.05, 20.0)
@@ -51,10 +55,13 @@ CUT_S: Final = (0.01, 2.0)
 #: Bytes of a stream before it breaks: most handshakes, requests and frames are below.
 STREAM_BYTES: Final = (1, 32_768)
 WRITES: Final = (1, 64)
+REPLIES: Final = (1, 8)
 CONNECTIONS: Final = (1, 8)
 OFFSET_S: Final = (0.001, 86_400.0)
 DRIFT_PPM: Final = (1.0, 500.0)  # what adjtimex(2) corrects at most
 RATE: Final = (0.01, 0.3)
+#: What a stalled peer needs to be felt: the buffers of Linux swallow megabytes before a writer notices.
+FEW_BYTES: Final = (2304, 8192)  # 2304: SOCK_MIN_RCVBUF of Linux (include/net/sock.h) on 64-bit machines
 DATAGRAM_BYTES: Final = (1, 1_472)  # 1472: what fits into one Ethernet frame, 1500 - 20 - 8
 FILES: Final = (6, 64)  # a loop alone has 6: three streams, its selector, two for waking it up
 WAITING: Final = (0, 0, 1, 2, 4)
@@ -77,10 +84,10 @@ def _direction(draws: Draws, key: str, hosts: _Hosts) -> str:
     return draws.pick(f"{key} direction", _DIRECTIONS)
 
 
-def _at_event(draws: Draws, key: str, direction: str) -> dict[str, Any]:
-    """The fields of a fault that begins at an event."""
-    kind = draws.pick(f"{key} event", ("send", "send", "accept", "full"))
-    bounds = {"send": WRITES, "accept": CONNECTIONS}.get(kind)
+def _at_event(draws: Draws, key: str, direction: str, kinds: Sequence[str]) -> dict[str, Any]:
+    """The fields of a fault that begins at an event of one of `kinds`."""
+    kind = draws.pick(f"{key} event", kinds)
+    bounds = {"send": WRITES, "reply": REPLIES, "accept": CONNECTIONS}.get(kind)
     ordinal = draws.whole(f"{key} event number", bounds) if bounds else 1
     late_s = draws.between(f"{key} after", AFTER_S) if draws.yes(f"{key} late", 0.5) else 0.0
     return {"when": f"{kind} #{ordinal}", "at_s": late_s, "target": direction}
@@ -91,14 +98,16 @@ def _strikes(draws: Draws, hosts: _Hosts, word: type[Reset] | type[Eof], name: s
     for number in range(draws.pick(f"{name} count", (1, 1, 1, 2, 3))):
         key = f"{name} {number}"
         direction = _direction(draws, key, hosts)
-        both = direction.replace("->", "|") if draws.yes(f"{key} both ways", 0.6) else direction
-        match draws.pick(f"{key} how", ("byte", "byte", "event", "event", "time")):
+        both = direction.replace("->", "|") if draws.yes(f"{key} both ways", 0.5) else direction
+        match draws.pick(f"{key} how", ("reply", "reply", "reply", "byte", "byte", "event", "time")):
+            case "reply":  # between a request and the end of its reply; an end of stream is that of the request alone
+                faults.append(word(**_at_event(draws, key, direction, ("reply",))))
             case "byte":
                 size = draws.whole(f"{key} byte", STREAM_BYTES)
                 nth = draws.whole(f"{key} connection", CONNECTIONS)
                 faults.append(word(after_bytes=size, target=f"{both} #{nth}"))
             case "event":
-                faults.append(word(**_at_event(draws, key, both)))
+                faults.append(word(**_at_event(draws, key, both, ("send", "send", "accept", "full"))))
             case _:
                 faults.append(word(at_s=draws.between(f"{key} at", AT_S), target=both))
     return faults
@@ -112,27 +121,29 @@ def _eof(draws: Draws, hosts: _Hosts) -> list[AnyFault]:
     return _strikes(draws, hosts, Eof, "eof")
 
 
-def _lasting(draws: Draws, hosts: _Hosts, name: str, length: tuple[float, float]) -> dict[str, Any]:
-    """The fields of a fault that lasts: at a time, or from an event on."""
+def _silence(draws: Draws, hosts: _Hosts, name: str, length: tuple[float, float]) -> dict[str, Any]:
+    """The fields of a fault that makes one direction silent: from an event on, or for a time."""
     direction = _direction(draws, name, hosts)
+    if draws.yes(f"{name} is long", 0.5):
+        length = LONG_S
+        direction = f"{direction} #{draws.pick(f'{name} connection', LATER)}"
     duration_s = draws.between(f"{name} lasts", length)
-    if draws.yes(f"{name} at an event", 0.5):
-        return {**_at_event(draws, name, direction), "duration_s": duration_s}
+    if draws.yes(f"{name} at an event", 0.7):
+        kinds = ("reply", "send", "send", "accept")
+        return {**_at_event(draws, name, direction, kinds), "duration_s": duration_s}
     return {"at_s": _start(draws, name, at_once=0.25), "target": direction, "duration_s": duration_s}
 
 
 def _stall(draws: Draws, hosts: _Hosts) -> list[AnyFault]:
-    length = LONG_STALL_S if draws.yes("stall is long", 0.5) else STALL_S
-    stall = Stall(**_lasting(draws, hosts, "stall", length))
-    if draws.yes("stall with full buffers", 0.75):
-        # A peer that reads no more is noticed when the buffers are full, and a loopback's hold two megabytes.
-        sizes = [int(draws.between(f"stalled {side} buffer", STALLED_BUFFER_BYTES)) for side in ("send", "receive")]
-        return [stall, Buffers(send_bytes=sizes[0], receive_bytes=sizes[1])]
-    return [stall]
+    faults: list[AnyFault] = [Stall(**_silence(draws, hosts, "stall", STALL_S))]
+    if draws.yes("stall with few bytes", 0.75):
+        send, receive = (draws.whole(f"stall, {key}", FEW_BYTES) for key in ("to send", "to receive"))
+        faults.insert(0, Buffers(send, receive))
+    return faults
 
 
 def _drop(draws: Draws, hosts: _Hosts) -> list[AnyFault]:
-    return [Drop(**_lasting(draws, hosts, "drop", DROP_S))]
+    return [Drop(**_silence(draws, hosts, "drop", DROP_S))]
 
 
 def _partition(draws: Draws, hosts: _Hosts) -> list[AnyFault]:
@@ -184,8 +195,8 @@ def _crash(draws: Draws, hosts: _Hosts) -> list[AnyFault]:
     signal = "SIGTERM" if draws.yes("crash by signal", 0.25) else ""
     when: dict[str, Any] = {"at_s": draws.between("crash at", AT_S)}
     if draws.yes("crash at an event", 0.5):
-        when = {**_at_event(draws, "crash", host), "target": host}
-    return [Crash(draws.between("restart after", RESTART_S), signal, **{"target": host, **when})]
+        when = _at_event(draws, "crash", host, ("send", "send", "accept"))
+    return [Crash(draws.between("restart after", RESTART_S), signal, **{**when, "target": host})]
 
 
 def _datagrams(draws: Draws, hosts: _Hosts) -> list[AnyFault]:

@@ -56,7 +56,7 @@ FAMILIES: Final[Mapping[str, Family]] = MappingProxyType({
     "loss": Family((Loss,), "lost segments, which cost time and never bytes", True),
     "reset": Family((Reset,), "connections that are reset, at a byte, at an event or at a time", False),
     "eof": Family((Eof,), "connections that end, wholly or in one direction, at a byte, an event or a time", False),
-    "stall": Family((Stall,), "a peer that stops reading and keeps what it has", False),
+    "stall": Family((Buffers, Stall), "a peer that stops reading and keeps what it has; small buffers", False),
     "drop": Family((Drop,), "packets that vanish, while nobody is told", False),
     "partition": Family((Partition,), "hosts that cannot reach each other, both ways or one way", False, 2),
     "refuse": Family((Refuse,), "connections that are refused for a while", False),

@@ -121,6 +121,7 @@ EVENTS: Final = {
     "connect": "a connection is opened: its SYN leaves",
     "accept": "a connection is accepted by the program",
     "send": "data leaves in the direction of the target, usually one write",
+    "reply": "data leaves against the direction of the target, for the first time since some left along it",
     "full": "a writer can write no more: its send buffer is full, and so is the receiver's, with nothing on the way",
 }
 _EVENT: Final = re.compile(r"(?P<kind>[A-Za-z-]+)(?:\s*#\s*(?P<number>[0-9]{1,9}))?")

@@ -191,8 +191,8 @@ class Fabric:
             self._configure(path)
 
     def _configure(self, path: Path) -> None:
-        sends = [watch.fault for watch in self.watches if watch.event.kind == "send"] if self.watches else ()
-        rules.configure(path, self._aimed, [self.aim_of(fault) for fault in sends])
+        watched = any(watch.looks_at(self.aim_of(watch.fault), path) for watch in self.watches)
+        rules.configure(path, self._aimed, watched=watched)
 
     def _aim(self) -> None:
         self._aimed = [rules.Aimed(fault, self.aim_of(fault)) for fault in self.active]
@@ -254,6 +254,14 @@ class Watch:
         self.fault = fault
         self.event = event
         self.seen = 0
+
+    def looks_at(self, aim: Target, path: Path) -> bool:
+        """Whether it needs to know of the data on a path: that of its target and, for replies, what comes back."""
+        if self.event.kind not in ("send", "reply"):
+            return False
+        one, other = path.sender, path.receiver
+        back = self.event.kind == "reply" and aim.matches(other, one, path.ordinal)
+        return back or aim.matches(one, other, path.ordinal)
 
     def counts(self, kind: str, aim: Target, path: Path) -> bool:
         """Whether this is the event: of its kind, on its target, and the right one in the count."""

@@ -63,8 +63,8 @@ def blocks(active: Iterable[AnyFault], link: Link) -> int:
     return cut
 
 
-def configure(path: Path, active: Iterable[Aimed], watches: Iterable[Target]) -> None:
-    """Set the path up anew. `watches`: whose data is to be counted, for events."""
+def configure(path: Path, active: Iterable[Aimed], *, watched: bool) -> None:
+    """Set the path up anew. `watched`: its data is to be counted, for events."""
     delay, jitter, keep, once, in_turn = 0, 0.0, 1.0, 1.0, 1.0
     path.bandwidth = path.max_piece = path.reader_rate = path.send_limit = path.receive_limit = 0
     path.truncate_to = -1
@@ -110,7 +110,7 @@ def configure(path: Path, active: Iterable[Aimed], watches: Iterable[Target]) ->
     path.loss_rate = round((1.0 - keep) * _FULL)
     path.duplicate_rate, path.reorder_rate = round((1.0 - once) * _FULL), round((1.0 - in_turn) * _FULL)
     path.strikes = tuple(strikes)
-    path.watched = any(watch.matches(path.sender, path.receiver, path.ordinal) for watch in watches)
+    path.watched = watched
     changed, path.stalled = stalled is not path.stalled, stalled
     path.settle()
     if changed and path.gate is not None:

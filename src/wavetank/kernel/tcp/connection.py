@@ -398,21 +398,27 @@ class Tcp(Endpoint):
             self.receive_limit -= self.unread
             self.unread = 0
         else:
-            while self.withheld:
-                self._give(None)
+            self.give_all()
             self.end_seen = self.fin_received
             self.notify(self.poll() & ~WRITABLE)
 
+    def give_all(self) -> None:
+        """Nothing is withheld any more."""
+        while self.withheld:
+            self._give_next()
+
     def _give(self, _: None) -> None:
-        if not self.withheld or self.back.stalled:
-            return
+        if self.withheld and not self.back.stalled:
+            self._give_next()
+            if not self.withheld and self.fin_received:
+                self.end_seen = True
+            self.notify(READABLE | (RDHUP if self.end_seen else 0))
+
+    def _give_next(self) -> None:
         data = self.withheld.popleft()
         self.receive_limit += len(data)
         self.unread_parts.append(data)
         self.unread += len(data)
-        if not self.withheld and self.fin_received:
-            self.end_seen = True
-        self.notify(READABLE | (RDHUP if self.end_seen else 0))
 
     def readable_bytes(self) -> int:
         """`FIONREAD`."""
@@ -455,9 +461,8 @@ class Tcp(Endpoint):
 
     def _poll_rare(self, state: State) -> int:
         mask = 0
-        # Who does not read sees neither the end nor the error behind it; how a connect went is seen.
-        stalled = bool(self.back) and self.back.stalled and not (self.phase is CONNECTING and state is CLOSE)
-        hidden = stalled or bool(self.withheld)
+        # Who does not read does not see the end either; but a reset is seen by everybody who waits (EPOLLHUP).
+        hidden = bool(self.withheld) or (bool(self.back) and self.back.stalled and state is not CLOSE)
         no_more_in = not hidden and (self.end_seen or self.shut_read)
         no_more_out = self.shut_write
         if not hidden and (state is CLOSE or (no_more_in and no_more_out)):

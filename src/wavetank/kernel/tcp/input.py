@@ -337,5 +337,6 @@ def _acknowledge_soon(tcp: Tcp) -> None:
 def failed(tcp: Tcp, number: int) -> None:
     """The connection is dead: report `number` once, let what was received be read (`tcp_reset`, `tcp_done`)."""
     tcp.pending_error = number
+    tcp.give_all()  # a stalled reader, too, is told
     tcp.vanish()
     tcp.notify(EVERYTHING)

@@ -60,7 +60,7 @@ def passes(end: End, segment: Segment, size: int) -> bool:
     flags, seq = segment[0], segment[1]
     if path.watched and size and seq + size > end.counted:
         end.counted = seq + size
-        end.stack.fabric.happened("send", path)
+        _spoken(end)
     if flags & (SYN | RST):
         return True
     for fault in path.strikes:
@@ -69,6 +69,16 @@ def passes(end: End, segment: Segment, size: int) -> bool:
             _strike_in(end, fault, segment, size)
             return False
     return True
+
+
+def _spoken(end: End) -> None:
+    """New data leaves for `end`: tell whoever waits for data, or for a reply."""
+    fabric, opposite = end.stack.fabric, _other(end)
+    if opposite.spoken:
+        opposite.spoken = False
+        fabric.happened("reply", opposite.arriving)
+    end.spoken = True
+    fabric.happened("send", end.arriving)
 
 
 def _strike_in(end: End, fault: Reset | Eof, segment: Segment, size: int) -> None:

@@ -27,7 +27,7 @@ Key = tuple[str, int, str, int]
 class End:
     """Where the segments of one direction arrive, and its gate: what faults do to the connection there."""
 
-    __slots__ = ("arriving", "back", "counted", "ended_at", "key", "stack", "struck")
+    __slots__ = ("arriving", "back", "counted", "ended_at", "key", "spoken", "stack", "struck")
 
     def __init__(self, stack: Stack, key: Key) -> None:
         self.stack = stack
@@ -35,6 +35,7 @@ class End:
         self.back: Path = None  # type: ignore[assignment]  # both set by Wire: the way to the other side,
         self.arriving: Path = None  # type: ignore[assignment]  # and the way that ends here
         self.counted = 0  # data up to here has been seen by who counts pieces of data
+        self.spoken = False  # data has come this way since some went the other way
         self.struck = False  # a fault has cut the connection: nothing passes any more
         self.ended_at = -1  # where a fault has put the end of the stream: the number of its FIN
 
