@@ -128,8 +128,12 @@ FINE = "100 100 100 100 100"
             [FINE] * 3,
             ["500 end"] * 3,
         ),
-        (Reset(), ["100 ECONNRESET EPIPE EPIPE EPIPE", FINE, FINE], ["500 end"] * 2),
-        (Reset(duration_s=0.055), ["100 ECONNRESET EPIPE EPIPE EPIPE"] + [FINE] * 2, ["500 end"] * 2),
+        (Reset(), ["100 ECONNRESET EPIPE EPIPE EPIPE", FINE, FINE], ["0 ECONNRESET", "500 end", "500 end"]),
+        (
+            Reset(duration_s=0.055),
+            ["100 ECONNRESET EPIPE EPIPE EPIPE"] + [FINE] * 2,
+            ["0 ECONNRESET"] + ["500 end"] * 2,
+        ),
         (Reset(at_s=0.035), ["100 100 100 ECONNRESET EPIPE", FINE, FINE], ["300 ECONNRESET", "500 end", "500 end"]),
         (
             Reset(when="accept #2"),
@@ -139,7 +143,7 @@ FINE = "100 100 100 100 100"
         (
             Reset(when="connect #3"),
             [FINE, FINE, "100 ECONNRESET EPIPE EPIPE EPIPE"],
-            ["500 end"] * 2,
+            ["500 end", "500 end", "0 ECONNRESET"],
         ),
         (
             Reset(when="send #7", target="client -> server"),

@@ -163,7 +163,9 @@ def _pass_ended(end: End, segment: Segment, size: int) -> None:
         path.forward((flags & ~FIN, limit + 1, ack, edge, b""), 0)
     beyond = seq + size + bool(flags & FIN)
     if beyond > max(seq, limit):
-        _answer(end, beyond, refuse=opposite.ended_at >= 0 and seq + size > limit)
+        reader = end.socket()
+        closed = opposite.ended_at >= 0 or (reader is not None and getattr(reader, "orphan", True))
+        _answer(end, beyond, refuse=closed and seq + size > limit)
 
 
 def _answer(end: End, upto: int, *, refuse: bool) -> None:
