@@ -641,7 +641,7 @@ def test_each_fault_repeats_and_shrinks_to_itself(worlds: Worlds, fault: AnyFaul
     verdict = confirm(runs, plan, result)
     assert not verdict.parted
     small = shrink(runs, verdict)
-    assert small.plan.faults == (fault,)
+    assert [type(each) for each in small.plan.faults] == [type(fault)]  # this one, or a gentler one
     again = runs.run(small.plan)
     assert again.failure is not None
     assert again.digest == small.result.digest
