@@ -352,6 +352,29 @@ def test_a_program_that_listens() -> None:
     assert play(streams, [b"one\n", b"two\n"]).output == b"one\ntwo\n"
 
 
+async def patient() -> asyncio.Protocol:
+    """Answers each four bytes after a while, and whatever is left after the end of the stream, too."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                four = await reader.readexactly(4)
+                await asyncio.sleep(1.0)
+                writer.write(four)
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    return asyncio.StreamReaderProtocol(asyncio.StreamReader(), serve)
+
+
+def test_who_is_busy_does_not_hang() -> None:
+    outcome = play(patient, [b"x" * 4000], end="eof")
+    assert (outcome.problems, len(outcome.output)) == ([], 4000)
+
+
 def test_a_program_that_connects() -> None:
     check_protocol(client, [("<", b"who are you?\n"), (">", b"a teapot\n")])
     outcome = play(client, [[], [b"a tea", b"pot\n"]])

@@ -207,6 +207,11 @@ class Line:
         speaker.ended = noted  # type: ignore[method-assign]
 
     @property
+    def progress(self) -> int:
+        """Grows with all that the protocol reads and writes."""
+        return self.taken_bytes + len(self.writes)
+
+    @property
     def over(self) -> bool:
         """Whether the protocol takes nothing more: it is closing, or the connection is lost."""
         return self.end.closing

@@ -149,8 +149,8 @@ def _close(line: Line, clock: Clockwork, outcome: Outcome) -> Script:
         line.end_stream()
         yield QUIET
         outcome.kept_open = line.kept_open
-    yield from _pass(line, clock, HANG_S)
-    if not line.lost and not line.program_ended():
+    hangs = yield from _hangs(line, clock)
+    if hangs and not line.program_ended():
         what = "is closing" if line.over else "is still open"
         outcome.problems.append(
             Problem(
@@ -163,6 +163,24 @@ def _close(line: Line, clock: Clockwork, outcome: Outcome) -> Script:
         )
     line.break_off()
     yield from _pass(line, clock, PATIENCE_S, after_loss=True)
+
+
+def _hangs(line: Line, clock: Clockwork) -> Generator[Any, Any, bool]:
+    """Wait for the loss, as long as the protocol reads or writes now and then; returns whether it does not end."""
+    yield QUIET
+    done, until, idle = line.progress, clock.now() + HANG_S, 0
+    for _ in range(_MOST_TIMERS):
+        if line.hear_again():
+            yield QUIET
+        if line.lost:
+            return False
+        if not (yield until):
+            return not line.lost
+        idle += 1
+        if line.progress != done:
+            done, until, idle = line.progress, clock.now() + HANG_S, 0
+    # A protocol that is still busy may go on for ever, and rightly: the peer reads.
+    return not line.lost and idle > _MOST_TIMERS // 2
 
 
 def _reset(line: Line, schedule: Schedule, clock: Clockwork, outcome: Outcome, observe: Any) -> Script:

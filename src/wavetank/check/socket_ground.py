@@ -174,6 +174,12 @@ class SocketLine:
         return self._said - len(self._unsent)
 
     @property
+    def progress(self) -> int:
+        """Grows with all that the program writes."""
+        self._pump()
+        return self.output_bytes
+
+    @property
     def over(self) -> bool:
         """Whether the program's end is closed."""
         self._pump()
