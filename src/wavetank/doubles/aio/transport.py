@@ -211,11 +211,13 @@ class Transport(asyncio.Transport):
         Raises `TypeError` for what is not bytes-like, `RuntimeError` after `write_eof`.
         """
         way = self._way
-        if type(data) is bytes and data and way.open and len(data) <= KEPT_BYTES:
+        if type(data) is bytes and data and way.open:
             # What `End.write` does, for the most frequent case.
             way.raw.append(way.wrote)
             way.raw.append(data)
             way.queue.append(data)
+            if len(data) > KEPT_BYTES:
+                way.log.weigh(len(data))
             way.size = size = way.size + len(data)
             if size > way.limit:
                 self._end.written()

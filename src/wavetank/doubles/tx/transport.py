@@ -219,11 +219,13 @@ class Transport:
     def write(self, data: bytes) -> None:
         """Send `data`, in a later round; TypeError unless it is `bytes`. Dropped after loss and half close."""
         way = self._way
-        if type(data) is bytes and data and way.open and len(data) <= KEPT_BYTES:
+        if type(data) is bytes and data and way.open:
             # What `End.write` does, for the most frequent case.
             way.raw.append(way.wrote)
             way.raw.append(data)
             way.queue.append(data)
+            if len(data) > KEPT_BYTES:
+                way.log.weigh(len(data))
             way.size = size = way.size + len(data)
             if size > way.limit:
                 self._end.written()

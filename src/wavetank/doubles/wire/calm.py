@@ -2,7 +2,8 @@
 
 Owns one loop, written for speed: it is what most tests do most of the time, and its cost per chunk is compared with
 Twisted's doubles in `bench`. It must do nothing that the rounds of `connection` would not do in the same order; it is
-left as soon as anything else is to be done (`Way.flowing`). Only here are protocols called by their dialect's names.
+left as soon as anything else is to be done (`Way.flowing`). Only here and in `Way.carry` are
+protocols called by their dialect's names.
 """
 
 from __future__ import annotations
@@ -10,13 +11,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from wavetank.doubles.wire.log import KEPT_BYTES
+from wavetank.doubles.wire.way import TWISTED
 
 if TYPE_CHECKING:
     from wavetank.doubles.wire.connection import Connection
 
-_TWISTED: Final = "dataReceived"
 #: So many rounds between two looks at the length of the log.
 _STRIDE: Final = 1000
+#: Longer pieces take the other way: they may be longer than is read at once, and are heavy in the log.
+_SHORT: Final = KEPT_BYTES
 
 
 def exchange(connection: Connection, rounds: int) -> int:
@@ -42,7 +45,7 @@ def _some(connection: Connection, rounds: int) -> int:
     raw = connection.log.raw
     one_queue, two_queue, one_got, two_got = one.queue, two.queue, one.got, two.got
     first, second = connection.ends
-    first_twisted, second_twisted = first.word == _TWISTED, second.word == _TWISTED
+    first_twisted, second_twisted = first.word == TWISTED, second.word == TWISTED
     end = first
     done = 0
     try:
@@ -50,7 +53,7 @@ def _some(connection: Connection, rounds: int) -> int:
             if not (one.flowing and two.flowing):
                 return done
             if one_queue:
-                if len(one_queue) > 1 or len(one_queue[0]) > KEPT_BYTES:
+                if len(one_queue) > 1 or len(one_queue[0]) > _SHORT:
                     one.carry()
                 else:
                     piece = one_queue.pop()
@@ -69,7 +72,7 @@ def _some(connection: Connection, rounds: int) -> int:
             elif not two_queue:
                 return done
             if two_queue and two.flowing:
-                if len(two_queue) > 1 or len(two_queue[0]) > KEPT_BYTES:
+                if len(two_queue) > 1 or len(two_queue[0]) > _SHORT:
                     two.carry()
                 else:
                     piece = two_queue.pop()

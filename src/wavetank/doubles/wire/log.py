@@ -11,8 +11,10 @@ from typing import Any, Final, NamedTuple
 
 #: At least so many entries are kept unless told otherwise; older ones are dropped.
 KEPT: Final = 10_000
-#: So much of a piece of data is kept in its entry.
+#: So much of a piece of data is kept in any case.
 KEPT_BYTES: Final = 1024
+#: Longer pieces are kept whole until they are so many bytes in all; then their beginnings are.
+WHOLE_BYTES: Final = 16 * 1024 * 1024
 #: So much of a piece of data is shown in a line.
 SHOWN_BYTES: Final = 40
 
@@ -65,13 +67,18 @@ class Log:
         #: `(end, call)` followed by the data, so that the way of most calls makes no object.
         self.raw: list[Any] = []
         self._limit = 4 * entries
+        #: Bytes of long pieces that are kept whole, and where in `raw` they are.
+        self._whole = 0
+        self._long: list[int] = []
         #: Whether older calls were dropped.
         self.trimmed = False
 
     def trim(self) -> None:
         """Drop the older half of what is kept when it is too much."""
         if len(self.raw) > self._limit:
-            del self.raw[: -self._limit // 2]
+            dropped = len(self.raw) - self._limit // 2
+            del self.raw[:dropped]
+            self._long = [index - dropped for index in self._long if index >= dropped]
             self.trimmed = True
 
     def note(self, end: str, call: str, detail: Any = None) -> None:
@@ -81,7 +88,26 @@ class Log:
 
     def data(self, end: str, call: str, data: bytes) -> None:
         """Append one call with data, of which the beginning is kept."""
-        self.raw.append((end, call, kept(data)))
+        self.raw.append((end, call))
+        self.raw.append(data)
+        if len(data) > KEPT_BYTES:
+            self.weigh(len(data))
+
+    def weigh(self, size: int) -> None:
+        """The last entry of `raw` is a long piece, of so many bytes: keep no more of those whole than is allowed."""
+        self._whole += size
+        self._long.append(len(self.raw) - 1)
+        if self._whole > WHOLE_BYTES:
+            raw = self.raw
+            known: dict[int, bytes | Piece] = {}  # what was written and what was received is mostly one object
+            for index in self._long:
+                item = raw[index]
+                short = known.get(id(item))
+                if short is None:
+                    short = known[id(item)] = kept(item)
+                raw[index] = short
+            self._whole = 0
+            self._long.clear()
 
     def __iter__(self) -> Iterator[Entry]:
         now = 0.0

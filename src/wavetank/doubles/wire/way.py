@@ -12,14 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from wavetank.doubles.wire.chunks import ChunkPolicy, identity
+from wavetank.doubles.wire.chunks import ChunkPolicy, collapse, identity
 from wavetank.doubles.wire.end import End, Loss
-from wavetank.doubles.wire.log import KEPT_BYTES, Log, kept
+from wavetank.doubles.wire.log import KEPT_BYTES, Log
 
 if TYPE_CHECKING:
     from wavetank.doubles.wire.line import Line
+
+#: For speed only, here and in `calm`, protocols are called by their dialect's names: looking them up by name is slower.
+TWISTED: Final = "dataReceived"
 
 
 class Way:
@@ -74,7 +77,7 @@ class Way:
             or receiver.buffered
             or receiver.closing
             or not receiver.reading
-            or self.policy is not identity
+            or (self.policy is not identity and self.policy is not collapse)
         )
         self.got = (receiver.name, receiver.word)
         # Where nobody has been asked for a round yet, every write is one too many: it asks for it.
@@ -172,30 +175,38 @@ class Way:
             self.swallow()
 
     def carry(self) -> None:
-        """Each write as one piece, when this way is `flowing`."""
+        """Each write as one piece, or all of them as one, when this way is `flowing`."""
         receiver, raw, got = self.receiver, self.raw, self.got
         pieces = self.queue[:]
         self.queue.clear()
+        if self.policy is collapse and len(pieces) > 1:
+            pieces = [b"".join(pieces)]
         self.log.trim()
-        count, losses = 0, self.losses
+        count, moved, losses, twisted = 0, 0, self.losses, receiver.word == TWISTED
         try:
-            for piece in pieces:
+            for count, piece in enumerate(pieces, 1):  # used below
                 size = len(piece)
                 if size > KEPT_BYTES:
                     if size > receiver.speaker.max_read:
+                        count -= 1
                         break
-                    raw.append((*got, kept(piece)))
+                    raw.append(got)
+                    raw.append(piece)
+                    self.log.weigh(size)
                 else:
                     raw.append(got)
                     raw.append(piece)
-                count += 1
                 self.size -= size
-                self.delivered += size
-                getattr(receiver.target, receiver.word)(piece)
+                moved += size
+                if twisted:
+                    receiver.target.dataReceived(piece)
+                else:
+                    receiver.target.data_received(piece)
                 if not self.flowing:
                     break
         except Exception as error:
             receiver.failed(error, receiver.word)
+        self.delivered += moved
         if count < len(pieces) and losses == self.losses:
             self.queue[:0] = pieces[count:]
             if self.flowing:  # then it was too long a piece
