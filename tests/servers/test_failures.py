@@ -342,6 +342,22 @@ def test_leaked_descriptors_are_listed() -> None:
     assert [*server.last_stop.more_descriptors] == [server.pid]
 
 
+def test_a_server_that_must_not_leak_descriptors_says_how_many_and_which() -> None:
+    def leak() -> None:
+        with misbehaving("leak=2", check_descriptors=True, strict=True) as server:
+            ask(server.port)
+
+    with pytest.raises(ServerStopError) as caught:
+        leak()
+    found = re.search(
+        r"leaks descriptors: pid \d+ had (\d+) descriptors open when it was ready and (\d+) at its end",
+        str(caught.value),
+    )
+    assert found is not None
+    assert int(found[2]) - int(found[1]) == 2
+    assert str(caught.value).count("-> /etc/hostname") == 2
+
+
 # From where it may be called.
 
 

@@ -59,6 +59,8 @@ class ServerProcess:
     - `stop_signal`, or `stop_command` (with `{pid}`, too), or `stop_input` (bytes to its input): the polite way to stop
       it. `stop_timeout`: seconds that it gets for that. `exit_codes`: the statuses (negative for a signal) that are in
       order then; by default 0 and the signal's. `strict`: a stop that was not in order is an error, not a warning.
+    - `check_descriptors`: a stop is not in order, either, when its processes have more descriptors open than when it
+      was ready; the text names them.
     - `daemon`: it puts itself into the background; what it leaves is adopted.
     - `containment`: the strongest rung of the ladder to try: `"namespace"`, `"subreaper"` or `"death-signal"`.
     - `output_limit`: bytes kept of each stream. `name`: for reports; by default the program's.
@@ -92,6 +94,7 @@ class ServerProcess:
         stop_timeout: float = 5.0,
         exit_codes: Sequence[int] | None = None,
         strict: bool = False,
+        check_descriptors: bool = False,
         daemon: bool = False,
         tries: int = 5,
         containment: str = launcher.RUNGS[0],
@@ -104,8 +107,8 @@ class ServerProcess:
             socket=os.fspath(socket) if socket is not None else None, cwd=os.fspath(cwd) if cwd is not None else None,
             env=dict(env or {}), pass_env=tuple(pass_env), files=dict(files or {}), user=user, stdin=stdin,
             stop_signal=stop_signal, stop_command=stop_command, stop_input=stop_input, stop_timeout=stop_timeout,
-            exit_codes=exit_codes, strict=strict, daemon=daemon, tries=tries, containment=containment,
-            output_limit=output_limit, name=name,
+            exit_codes=exit_codes, strict=strict, check_descriptors=check_descriptors, daemon=daemon, tries=tries,
+            containment=containment, output_limit=output_limit, name=name,
         )  # fmt: skip
         self._core = Core(spec)
         self._core.face = self

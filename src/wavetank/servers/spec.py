@@ -67,6 +67,7 @@ class Spec:
     containment: str = launcher.RUNGS[0]
     output_limit: int = output.OUTPUT_LIMIT
     strict: bool = False
+    check_descriptors: bool = False
     conditions: list[Condition] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:

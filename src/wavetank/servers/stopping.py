@@ -256,6 +256,8 @@ def _judge(core: Core, report: StopReport, snapshot: list[Identity]) -> None:
             words = ", ".join(map(str, sorted(allowed)))
             report.unexpected = True
             report.troubles.append(f"{name} {core.ended()} when it was asked to stop, expected was one of {words}")
+    if spec.check_descriptors and report.more_descriptors:
+        report.troubles.append(f"{name} leaks descriptors: {_leaks(core, report)}")
     alive = [each.pid for each in snapshot if processes.runs(each)]
     if alive:
         report.troubles.append(f"{name}: SIGKILL has not ended {wording.listed(alive)}")
@@ -273,13 +275,14 @@ def _exit_codes(core: Core) -> set[int]:
     return {0, -number, 128 + number}
 
 
-def leaks(report: StopReport) -> str:
-    """The descriptors that a server has gained since it was ready, in words; empty when there are none."""
-    lines = [
-        f"pid {pid}: {', '.join(f'{number} -> {what}' for number, what in sorted(more.items()))}"
+def _leaks(core: Core, report: StopReport) -> str:
+    """The descriptors that a server has gained since it was ready, in words: how many before and after, and which."""
+    return "; ".join(
+        f"pid {pid} had {len(core.descriptors_at_start[pid])} descriptors open when it was ready and "
+        f"{len(core.descriptors_at_start[pid]) + len(more)} at its end, new: "
+        + ", ".join(f"{number} -> {what}" for number, what in sorted(more.items()))
         for pid, more in report.more_descriptors.items()
-    ]
-    return "; ".join(lines)
+    )
 
 
 def complain(core: Core, report: StopReport) -> None:
