@@ -1,7 +1,9 @@
 """The abort family on real loops and reactors, over TCP, TLS and UNIX sockets."""
 
 import asyncio
+import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -62,3 +64,16 @@ def test_a_known_defect_of_this_python_is_still_one() -> None:
     """When this fails, the ledger and `KNOWN` name a defect that this Python no longer has."""
     assert sys.version_info < (3, 14)
     assert result(asyncio.new_event_loop, SCENARIOS["abort-in-resume"], "tcp") == [KNOWN]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("reactor", ["Select", "Poll", "EPoll", "AsyncioSelector"])
+def test_twisteds_own_tests_agree(reactor: str, tmp_path: Path) -> None:
+    """The same eleven scenarios, as Twisted tests them, on the reactors that pass ours."""
+    names = [f"twisted.internet.test.test_{module}ReactorTests" for module in (
+        f"tcp.AbortConnectionTests_{reactor}", f"tls.AbortSSLConnectionTests_{reactor}",
+    )]  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "twisted.trial", *names], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert "PASSED (successes=22)" in done.stdout, done.stdout[-3000:]

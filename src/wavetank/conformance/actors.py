@@ -20,7 +20,7 @@ from wavetank.conformance.wires import TWISTED
 #: The pattern repeats after a prime number of bytes, so that a shift by any power of two shows.
 _PERIOD: Final = 251
 _PATTERN: Final = bytes((13 + 7 * place) % 256 for place in range(_PERIOD)) * 64
-#: More than this in one token is told as "all" or "part": how much exactly is the kernel's affair.
+#: Where a direction carries more than this, "all" or "part" of it came: how much at a time is the kernel's affair.
 _EXACT_BYTES: Final = 256 * 1024
 
 
@@ -83,7 +83,7 @@ class Log:
             return []
         if self._garbled:
             return ["garbled"]
-        if self._run_bytes <= _EXACT_BYTES:
+        if max(self._run_bytes, self.peer.sent_bytes if self.peer is not None else 0) <= _EXACT_BYTES:
             return [f"data {self._run_bytes}"]
         all_came = self.peer is not None and self.received_bytes == self.peer.sent_bytes
         return ["data all" if all_came else "data part"]

@@ -173,10 +173,10 @@ CASES: Final[tuple[Case, ...]] = (
         server pause_reading
         client write times 100x320000
         settle
-        client mark full
         server resume_reading
         wait server data all
         wait client resumed
+        settle
         """, {"client": "made, paused, *", "server": "made, data all"}, "asyncio/protocols.py, pause_writing"),
     Case("tls-wrong-name", "asyncio tls", """
         listening listen tls
