@@ -149,6 +149,8 @@ def test_json(here: Path) -> None:
         (["mine:Echo", "--conversation", "hello.bin", "--side", "peer"], "no such side"),
         (["mine:Echo", "--conversation", "hello.bin", "--dialect", "twistd"], "Did you mean 'twisted'?"),
         (["mine:Echo", "--conversation", "hello.bin", "--observe", "sen"], "observe raised AttributeError"),
+        (["mine:Echo", "--conversation", "hello.bin", "--dialect", "twisted"], "Echo speaks asyncio, and the dialect"),
+        (["mine:nothing", "--conversation", "hello.bin", "--dialect", "socket"], "nothing takes no argument"),
         (["mine:Needs", "--conversation", "hello.bin"], "Needs needs arguments: host, port"),
         (["mine:Both", "--conversation", "hello.bin"], "the dialect of Both cannot be told"),
         (["mine:nothing", "--conversation", "hello.bin"], "nothing gives None, which is no protocol"),

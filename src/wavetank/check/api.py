@@ -19,7 +19,7 @@ from wavetank.check.schedule import ENDS, PACES, End, Pace, Schedule
 from wavetank.check.search import Ground, Report, Search
 from wavetank.check.subject import Dialect, checked_dialect, checked_factory, dialect_of, unwrapped
 from wavetank.check.watchdog import Watchdog
-from wavetank.errors import CheckFailed, UsageError, did_you_mean
+from wavetank.errors import CheckFailed, EnvironmentProblem, UsageError, did_you_mean
 
 #: Processor seconds that a check may take; most are through with everything before.
 SECONDS: Final = 6.0
@@ -164,6 +164,13 @@ def _ground(dialect: Dialect) -> Any:
 
         return SansIOGround
     if dialect == "twisted":
+        try:
+            import twisted  # noqa: F401
+        except ImportError:
+            raise EnvironmentProblem(
+                "this is a protocol of Twisted, and Twisted is not installed",
+                next="pip install 'wavetank[twisted]'; or --dialect asyncio, if it is none",
+            ) from None
         from wavetank.check.tx_ground import TwistedGround
 
         return TwistedGround

@@ -51,7 +51,23 @@ def checked_factory(factory: Any, *, arguments: int = 0) -> Callable[..., Any]:
             next=f"def make(): return {name}({', '.join(f'{each}=...' for each in needed)})"
             + ("   or, if that is a connected socket: dialect 'socket'" if len(needed) == 1 else ""),
         )
+    if arguments and not _takes_one(factory):
+        raise UsageError(
+            f"{name_of(factory)} takes no argument",
+            why="with the dialect 'socket', the factory is called with a connected socket",
+            next="def serve(sock): ...   or leave the dialect out, for a protocol",
+        )
     return factory  # type: ignore[no-any-return]
+
+
+def _takes_one(factory: Any) -> bool:
+    try:
+        inspect.signature(factory).bind(None)
+    except TypeError:
+        return False
+    except ValueError:  # nobody can say
+        return True
+    return True
 
 
 def name_of(factory: Any) -> str:
@@ -113,7 +129,9 @@ def unwrapped(made: Any, factory: Any, dialect: Dialect | None, address: Any = N
     `address` is for `buildProtocol` of Twisted's factories.
     """
     for _ in range(_DEPTH):
-        if dialect_of(made) is not None:
+        spoken = dialect_of(made)
+        if spoken is not None:
+            _same_dialect(made, spoken, dialect)
             return made
         if callable(getattr(made, "buildProtocol", None)):
             prepare = getattr(made, "doStart", None)
@@ -128,6 +146,14 @@ def unwrapped(made: Any, factory: Any, dialect: Dialect | None, address: Any = N
             made = checked_factory(made)()
     _refuse(made, factory, dialect)
     return made
+
+
+def _same_dialect(made: Any, spoken: Dialect, wanted: Dialect | None) -> None:
+    if wanted is not None and spoken != wanted:
+        raise UsageError(
+            f"{type(made).__name__} speaks {spoken}, and the dialect is to be {wanted}",
+            next="leave the dialect out: it can be told",
+        )
 
 
 def _speaks_both(made: Any) -> bool:
