@@ -327,14 +327,33 @@ def test_a_fault_begins_and_ends_at_its_time(proxy: FaultProxy) -> None:
     assert kinds[:3] == ["fault", "healed", "data"]
 
 
-def test_a_fault_can_wait_for_a_connection(proxy: FaultProxy) -> None:
-    proxy.inject(Drop(when="accept #2"))
+@pytest.mark.parametrize("event", ["accept #2", "connect #2"])
+def test_a_drop_at_an_event_concerns_its_connection_alone(proxy: FaultProxy, event: str) -> None:
+    proxy.inject(Drop(when=event))
+    with connected(proxy.port) as one, connected(proxy.port) as two, connected(proxy.port) as three:
+        proxy.events.wait("connect", connection=3)
+        two.sendall(b"gone")
+        assert (asked(one), asked(three)) == (b"ping", b"ping")
+        assert silent(two)
+
+
+def test_a_reset_at_an_event_concerns_its_connection_alone(proxy: FaultProxy) -> None:
+    proxy.inject(Reset(when="accept #2"))
+    with connected(proxy.port) as one:
+        assert ending_of_a_connection(proxy.port) == "RST"
+        with connected(proxy.port) as three:
+            assert (asked(one), asked(three)) == (b"ping", b"ping")
+
+
+def test_another_fault_at_an_event_concerns_all_of_its_target(proxy: FaultProxy) -> None:
+    proxy.inject(Latency(0.02, when="accept #2", target=UP))
     with connected(proxy.port) as one:
         assert asked(one) == b"ping"
+        assert not proxy.events.of("fault")
         with connected(proxy.port) as two:
             proxy.events.wait("fault")
-            two.sendall(b"gone")
-            assert silent(two)
+            assert seconds_for(one) >= 0.02
+            assert seconds_for(two) >= 0.02
 
 
 def test_one_fault_can_be_healed_alone(proxy: FaultProxy) -> None:

@@ -57,6 +57,7 @@ class Connection:
         self.pumps: tuple[Pump, ...] = ()
         self.packets = core.packets
         self.closed = False
+        self._begun = False
         self._connecting = False
         self._ways: list[Resolved] = []
         self._striking = False
@@ -64,10 +65,11 @@ class Connection:
     # ---- the beginning
 
     def begin(self) -> None:
-        """Connect to the upstream, unless the line is down: then when it is up again."""
+        """Connect to the upstream, once; when the line is down, as soon as it is up again."""
         shapes = [self._core.line.shape(self.ends, direction) for direction in (UP, DOWN)]
-        if any(shape.silent for shape in shapes):
+        if self._begun or any(shape.silent for shape in shapes):
             return
+        self._begun = True
         self._ways = [*self._core.ways]
         self._try_next("no address")
 
@@ -170,7 +172,7 @@ class Connection:
     def reshape(self) -> None:
         """Faults have begun or ended."""
         if not self.pumps:
-            if self.server is None and not self._ways and not self.closed:
+            if not self.closed:
                 self.begin()
             return
         for pump in self.pumps:

@@ -250,7 +250,7 @@ class Core:
         connection = Connection(self, number, client, self.line.ends(number, port))
         self.connections[number] = connection
         self.log.add("accept", number, text=f"{name[0]}:{port}" if port else "")
-        self.line.happened(number)
+        self.line.happened(connection.ends)
         if self.line.refuses(connection.ends) and (self._refusing or not self.line.refuses_all()):
             self.log.add("refused", number, text="connections are refused")
             connection.reset_both("", (client,))

@@ -285,8 +285,8 @@ class Datagrams:
         if len(self._clients) >= MAX_CLIENTS:
             self._clients.popitem(last=False)[1].close()
         core.log.add("accept", number, text=f"{name[0]}:{port}" if port else str(name or ""))
-        core.line.happened(number)
         client = self._clients[name] = Client(self, number, name, ends, server)
+        core.line.happened(ends)
         return client
 
     def _sweep(self) -> None:

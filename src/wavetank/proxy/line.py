@@ -58,13 +58,17 @@ _NOT_FOR: Final = {
     "reorder": "a stream keeps its order, so this is for udp: and unix-dgram: only; use latency with jitter",
     "truncate": "a stream has no datagrams to cut, so this is for udp: and unix-dgram: only; use eof or segments",
 }
-_NEVER_NS: Final = 1 << 62
+#: Begun by an event, these concern its connection alone (docs/words/faults.md).
+_OF_ONE: Final = (faults.Reset, faults.Eof, faults.Stall, faults.Drop)
 
 
 class Force:
-    """One fault in force, or about to be. `number` names it; `aim` is its target with the names of this proxy."""
+    """One fault in force, or about to be. `number` names it; `aim` is its target with the names of this proxy.
 
-    __slots__ = ("_buckets", "aim", "begun", "end_timer", "fault", "for_next", "number", "start_timer")
+    `seen` counts the connections that its event may mean; `only`: the one connection that it concerns, 0 for all.
+    """
+
+    __slots__ = ("_buckets", "aim", "begun", "end_timer", "fault", "for_next", "number", "only", "seen", "start_timer")
 
     def __init__(self, number: int, fault: AnyFault, aim: Target) -> None:
         self.number = number
@@ -72,6 +76,8 @@ class Force:
         self.aim = aim
         self.begun = False
         self.for_next = False
+        self.seen = 0
+        self.only = 0
         self.start_timer: Timer | None = None
         self.end_timer: Timer | None = None
         self._buckets: dict[int, Bucket] = {}
@@ -189,11 +195,15 @@ class Line:
             self._schedule(force, max(self._start_ns + fault.start_ns, now_ns()))
         return force.number
 
-    def happened(self, number: int) -> None:
-        """The connection `number` was opened: faults that wait for this event begin, at their time after it."""
+    def happened(self, ends: Ends) -> None:
+        """A connection was opened: faults that wait for this event begin, at their time after it."""
         for force in [*self._forces.values()]:
             event = force.fault.event
-            if event is not None and event.ordinal == number and not force.begun and force.start_timer is None:
+            if event is None or force.seen >= event.ordinal or not self.aims_at(force, ends):
+                continue
+            force.seen += 1
+            if force.seen == event.ordinal:
+                force.only = ends.number if isinstance(force.fault, _OF_ONE) else 0
                 self._schedule(force, now_ns() + force.fault.start_ns)
 
     def _schedule(self, force: Force, start_ns: int) -> None:
@@ -272,6 +282,8 @@ class Line:
         return compile_shape(found, direction)
 
     def _hits(self, force: Force, ends: Ends, direction: int) -> bool:
+        if force.only not in (0, ends.number):
+            return False
         sender, receiver = ends.way(direction)
         fault, aim = force.fault, force.aim
         if isinstance(fault, faults.Partition):
@@ -286,6 +298,8 @@ class Line:
 
     def aims_at(self, force: Force, ends: Ends) -> bool:
         """Whether a fault that strikes whole connections means this one."""
+        if force.only not in (0, ends.number):
+            return False
         return any(force.aim.matches(*ends.way(direction), ends.number) for direction in (UP, DOWN))
 
     def strikes_for(self, ends: Ends) -> list[Force]:
