@@ -101,7 +101,6 @@ def check(here: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         ["mine.py::Echo", "--conversation", "lines.txt", "--observe", "seen"],
         ["mine:Echo", "--conversation", "one.pcap", "--dialect", "asyncio"],
         ["mine:Echo", "--conversation", "two.pcap", "--connection", "2", "--for", "1s"],
-        ["mine:Counts", "--conversation", "hello.bin", "--examples", "0"],
         ["mine:Both", "--conversation", "hello.bin", "--dialect", "asyncio", "--for", "200ms"],
     ],
 )
@@ -109,6 +108,12 @@ def test_what_passes(here: Path, arguments: list[str]) -> None:
     done = check(here, *arguments)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     assert "no failure in " in done.stdout
+
+
+def test_a_protocol_that_shows_nothing_is_told_of(here: Path) -> None:
+    done = check(here, "mine:Counts", "--conversation", "hello.bin", "--examples", "0")
+    assert done.returncode == 0
+    assert "note: the protocol wrote nothing, and nothing is observed" in done.stderr
 
 
 def test_what_is_found(here: Path) -> None:

@@ -183,9 +183,7 @@ class Search:
         self._references.pop(id(trial.conversation), None)
         reference = self._compared(trial)[0] if found.reference is not None else None
         if judge(trial, again, reference) is None or again.differences(found.outcome):
-            note = "some runs differ from themselves: something in the protocol is not repeatable (the time, chance)"
-            if note not in self.report.notes:
-                self.report.notes.append(note)
+            self._note("some runs differ from themselves: something is not repeatable (the time, chance)")
             return None
         return self._smaller(trial, found)
 
@@ -201,6 +199,8 @@ class Search:
             problem = reference.program_raised
         if problem is not None:
             return Finding(problem, conversation, itself.schedule, reference)
+        if not reference.output and reference.observed in (None, []):
+            self._note("the protocol wrote nothing, and nothing is observed: what it does with cuts cannot be compared")
         firsts = [
             *trials.together(conversation, self._ground.max_read),
             *(trials.single_bytes(conversation) if small else ()),
@@ -269,6 +269,10 @@ class Search:
             rest = sum(1 for _ in left[name]) if name in left else 0
             self._count(name, count, count + rest)
         return None
+
+    def _note(self, note: str) -> None:
+        if note not in self.report.notes:
+            self.report.notes.append(note)
 
     def _count(self, name: str, tried: int, of: int | None) -> None:
         self.report.tried[name] = (tried, of)
