@@ -142,6 +142,27 @@ def test_a_new_failure_is_exit_status_1(tmp_path: Path) -> None:
     assert "client: made, data 5, mark quiet; allowed: made, mark quiet, data 5" in done.stdout
 
 
+class OverUnix:
+    """An adapter as a user writes it."""
+
+    async def listen(self, loop: Any, factory: Any) -> Any:
+        self.path = f"/tmp/wavetank-test-{os.getpid()}"
+        return await loop.create_unix_server(factory, self.path)
+
+    async def connect(self, loop: Any, factory: Any, listening: Any) -> Any:
+        try:
+            return await loop.create_unix_connection(factory, self.path)
+        finally:
+            os.unlink(self.path)
+
+
+def test_transports_of_ones_own_by_an_adapter() -> None:
+    target = targets.replace(targets.loop_target("asyncio"), endpoint=OverUnix)
+    names = ["close-ends-both", "write-big", "write-eof", "abort-with-full-buffers", "data-eof-lost", "tls-exchange"]
+    results = {row.name: row.verdict for row in runner.run_cases(target, names)}
+    assert results == dict.fromkeys(names[:4], "ok") | dict.fromkeys(names[4:], "not offered")
+
+
 def test_a_misspelt_option_is_usage() -> None:
     done = wavetank("--case", "pause-in-mad")
     assert done.returncode == 2

@@ -19,7 +19,7 @@ from wavetank.conformance import runner
 from wavetank.conformance.case import shown
 from wavetank.conformance.cases import CASES
 from wavetank.conformance.runner import Result
-from wavetank.conformance.targets import Target, any_target, found_function, loop_target, reactor_target
+from wavetank.conformance.targets import Target, any_target, found_function, loop_target, reactor_target, with_endpoint
 from wavetank.errors import EXIT_FAILURE, EXIT_OK, UsageError
 
 #: Colours of verdicts.
@@ -61,6 +61,11 @@ class _Table:
     help="Trio streams by Trio's own checks: tcp, socketpair, memory, or module:function that makes a pair.",
 )
 @click.option(
+    "--endpoint",
+    metavar="MODULE:NAME",
+    help="Transports of your own: what makes an object with listen and connect; plain streams only.",
+)
+@click.option(
     "--ground",
     type=click.Choice([*_GROUNDS]),
     default="real",
@@ -84,6 +89,7 @@ def command(
     loops: tuple[str, ...],
     reactors: tuple[str, ...],
     trios: tuple[str, ...],
+    endpoint: str | None,
     ground: str,
     names: tuple[str, ...],
     compare: tuple[str, str] | None,
@@ -108,7 +114,8 @@ def command(
         return _trio(trios, limit_s, as_json=as_json)
     targets = [*map(any_target, compare or ()), *map(loop_target, loops), *map(reactor_target, reactors)]
     tables = []
-    for target in targets or [loop_target("asyncio")]:
+    for bare in targets or [loop_target("asyncio")]:
+        target = with_endpoint(bare, endpoint) if endpoint else bare
         for each in _GROUNDS[ground]:
             tables.append(_Table(target, each, []))
             _fill(tables[-1], chosen, limit_s, quiet=as_json or bool(compare), details=bool(names))

@@ -46,7 +46,7 @@ class Log:
     def add(self, token: str) -> None:
         """A token; one that says the same as the one before is not repeated."""
         self._flush()
-        if not self.tokens or self.tokens[-1] != token or token.startswith(("eof", "lost", "made", "datagram")):
+        if not self.tokens or self.tokens[-1] != token or token.startswith(("eof", "lost", "made")):
             self.tokens.append(token)
 
     def data(self, data: Any) -> None:

@@ -28,8 +28,9 @@ class AsyncioGround:
 
     dialect = ASYNCIO
 
-    def __init__(self, loop: Any) -> None:
+    def __init__(self, loop: Any, endpoint: Any = None) -> None:
         self.loop = loop
+        self.endpoint = endpoint
 
     @property
     def verbs(self) -> Mapping[str, Verb]:
@@ -55,9 +56,12 @@ class AsyncioGround:
         await asyncio.sleep(seconds)
 
 
-def run_case(loop: Any, case: Any) -> dict[str, list[str]]:
-    """Run one case on this loop, and close the loop; what each actor heard. Raises NotOffered."""
-    bench = Bench(case, AsyncioGround(loop))
+def run_case(loop: Any, case: Any, endpoint: Any = None) -> dict[str, list[str]]:
+    """Run one case on this loop; what each actor heard. Raises NotOffered.
+
+    `endpoint`: an object whose `listen` and `connect` make the pairs of plain streams; then there is nothing else.
+    """
+    bench = Bench(case, AsyncioGround(loop, endpoint))
     loop.set_exception_handler(lambda _, context: bench.trouble(context.get("exception"), str(context["message"])))
     asyncio.set_event_loop(loop)
     try:
@@ -98,10 +102,22 @@ def folder(bench: Bench) -> str:
 
 async def _connect(bench: Bench, _: str, kind: str = "tcp") -> None:
     """Connect the client to the server; one of them may be a plain socket (`raw`)."""
-    await _CONNECTING[kind](bench)
+    if bench.ground.endpoint is None:
+        await _CONNECTING[kind](bench)
+    elif kind == "tcp":
+        await _own(bench)
+    else:
+        raise NotOffered(f"connect {kind}")
     for name in ("client", "server"):
         if name in bench.actors:
             await bench.wait(name, "made")
+
+
+async def _own(bench: Bench) -> None:
+    """By the transports that are under test."""
+    endpoint, loop = bench.ground.endpoint, loop_of(bench)
+    listening = await endpoint.listen(loop, lambda: bench.side("server"))
+    await endpoint.connect(loop, lambda: bench.side("client"), listening)
 
 
 async def _tcp(bench: Bench) -> None:

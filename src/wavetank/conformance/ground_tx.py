@@ -21,7 +21,7 @@ from zope.interface import implementer
 from wavetank.conformance.actors import Raw, Side
 from wavetank.conformance.engine import Bench, Verb
 from wavetank.conformance.pairs_tx import asking, serving, the_reactor, tls
-from wavetank.conformance.wires import TWISTED
+from wavetank.conformance.wires import TWISTED, NotOffered
 
 HOST: Final = "127.0.0.1"
 
@@ -70,8 +70,9 @@ class TwistedGround:
 
     dialect = TWISTED
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: Any, endpoint: Any = None) -> None:
         self.reactor = reactor
+        self.endpoint = endpoint
 
     @property
     def verbs(self) -> Mapping[str, Verb]:
@@ -95,9 +96,12 @@ class TwistedGround:
         await task.deferLater(self.reactor, seconds)
 
 
-def run_case(reactor: Any, case: Any) -> dict[str, list[str]]:
-    """Run one case on this reactor; what each actor heard. Raises NotOffered."""
-    bench = Bench(case, TwistedGround(reactor))
+def run_case(reactor: Any, case: Any, endpoint: Any = None) -> dict[str, list[str]]:
+    """Run one case on this reactor; what each actor heard. Raises NotOffered.
+
+    `endpoint`: an object whose `listen` and `connect` make the pairs of plain streams; then there is nothing else.
+    """
+    bench = Bench(case, TwistedGround(reactor, endpoint))
     outcome: list[Any] = []
 
     def observe(event: Any) -> None:
@@ -129,7 +133,14 @@ async def _connect(bench: Bench, _: str, kind: str = "tcp") -> None:
     """Connect the client to the server; one of them may be a plain socket (`raw`)."""
     connecting = _CONNECTING.get(kind)
     assert connecting is not None, f"{kind} is for asyncio only, and the case does not say so"
-    await connecting(bench)
+    endpoint, reactor = bench.ground.endpoint, bench.ground.reactor
+    if endpoint is None:
+        await connecting(bench)
+    elif kind == "tcp":
+        listening = await endpoint.listen(reactor, lambda: bench.side("server"))
+        await endpoint.connect(reactor, lambda: bench.side("client"), listening)
+    else:
+        raise NotOffered(f"connect {kind}")
     for name in ("client", "server"):
         if name in bench.actors:
             await bench.wait(name, "made")

@@ -64,20 +64,27 @@ def carry_out(target: Target, case: Case) -> dict[str, Any]:
     if other in case.wants:
         return {"missing": f"a case of {other}'s"}
     try:
+        endpoint = target.endpoint() if target.endpoint is not None else None
+        if endpoint is not None and case.wants & _OF_LOOPS:
+            raise NotOffered("only plain streams, by an endpoint")
         if case.script.startswith("scenario play "):
-            return {"heard": {"scenario": _play(target, case)}}
-        if target.dialect == "asyncio":
-            return {"heard": import_module("wavetank.conformance.ground_aio").run_case(target.make(), case)}
-        return {"heard": import_module("wavetank.conformance.ground_tx").run_case(target.make(), case)}
+            return {"heard": {"scenario": _play(target, case, endpoint)}}
+        ground = import_module(_GROUNDS[target.dialect])
+        return {"heard": ground.run_case(target.make(), case, endpoint)}
     except NotOffered as missing:
         return {"missing": str(missing)}
 
 
-def _play(target: Target, case: Case) -> list[str]:
+#: What an endpoint of somebody's own does not have; and a server's or a socket's own calls are the loop's affair.
+_OF_LOOPS: Final = frozenset({"tls", "unix", "udp", "pipe", "process", "server", "connect"})
+_GROUNDS: Final = {"asyncio": "wavetank.conformance.ground_aio", "twisted": "wavetank.conformance.ground_tx"}
+
+
+def _play(target: Target, case: Case, own: Any) -> list[str]:
     _, _, name, endpoint = case.script.split()
     scenario = SCENARIOS[name]
     try:
-        happening = run_protocols(target.make, scenario.server, scenario.client, endpoint, timeout_s=10.0)
+        happening = run_protocols(target.make, scenario.server, scenario.client, own or endpoint, timeout_s=10.0)
     except PairHangs as hung:
         return [f"{hung.what}; {hung.where}"]
     return [text.replace(", ", "; ") for text in complaints(scenario, happening)] or ["kept"]

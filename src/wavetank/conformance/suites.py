@@ -6,13 +6,18 @@ Owns the bridge to pytest. It must never be imported by anything but a user's ca
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from wavetank.errors import EnvironmentProblem
 
 
 def suite(
-    factory: Callable[[], Any], *, cases: Iterable[str] | None = None, limit_s: float | None = None
+    factory: Callable[[], Any],
+    *,
+    endpoint: Callable[[], Any] | None = None,
+    cases: Iterable[str] | None = None,
+    limit_s: float | None = None,
 ) -> Callable[..., None]:
     """A pytest test function with every case for the loops or reactors that `factory` makes.
 
@@ -22,10 +27,11 @@ def suite(
     test_conformance = suite(my_loop.new_event_loop)
     ```
 
-    `cases`: names of those to run, None for all; `limit_s`: seconds after which a case hangs. Each case runs in a
-    process of its own. A case that the loop does not offer is skipped; a deviation that the ledger knows is an expected
-    failure. Raises UsageError for a factory that makes neither, and for an unknown case; EnvironmentProblem without
-    pytest.
+    `endpoint`: makes an object with `listen(loop, factory)` and `connect(loop, factory, listening)`, as `run_protocols`
+    takes it, for transports of one's own: then the cases of plain streams run on those. `cases`: names of those to run,
+    None for all; `limit_s`: seconds after which a case hangs. Each case runs in a process of its own. A case that the
+    loop does not offer is skipped; a deviation that the ledger knows is an expected failure. Raises UsageError for a
+    factory that makes neither, and for an unknown case; EnvironmentProblem without pytest.
     """
     try:
         import pytest
@@ -37,7 +43,7 @@ def suite(
     from wavetank.conformance.cases import CASES
     from wavetank.conformance.targets import of_factory
 
-    target = of_factory(factory)
+    target = replace(of_factory(factory), endpoint=endpoint)
     names = [*CASES] if cases is None else runner.known_names(cases)
     limit = runner.LIMIT_S if limit_s is None else limit_s
 

@@ -10,7 +10,7 @@ import asyncio
 import platform
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module, metadata
 from typing import Any, Final
 
@@ -31,7 +31,8 @@ class Target:
     """One target: `label` names it, `make` gives a new loop or reactor each time.
 
     `family`: asyncio, uvloop, twisted, or the module of a loop that is none of them; `version`: of that family (of
-    Python for asyncio).
+    Python for asyncio). `endpoint`: makes an object with `listen` and `connect` (see `run_protocols`), for transports
+    of one's own; None for those of the loop.
     """
 
     label: str
@@ -39,6 +40,7 @@ class Target:
     dialect: str
     family: str
     version: str
+    endpoint: Any = None
 
 
 def loop_target(name: str) -> Target:
@@ -65,6 +67,11 @@ def any_target(name: str) -> Target:
     raise UsageError(
         f"no target {name!r}.{did_you_mean(name, known)}", next=f"one of {', '.join(known)}, or module:factory"
     )
+
+
+def with_endpoint(target: Target, name: str) -> Target:
+    """The target with the transports of `module:factory`, a function or class that makes an endpoint."""
+    return replace(target, label=f"{target.label} with {name}", endpoint=found_function(name, {}, "--endpoint"))
 
 
 def of_factory(factory: Callable[[], Any], *, label: str = "") -> Target:
