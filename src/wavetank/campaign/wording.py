@@ -1,7 +1,7 @@
 """Choices in words, for people who read a report.
 
 Owns the sentences; what the numbers mean is said where the choices are drawn (`network.segmentation`,
-`network.lateness`, `network.link`, `kernel.core`).
+`network.lateness`, `network.link`, `kernel.core`, `world.cancelling`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from collections.abc import Mapping
 
 from wavetank.network import lateness, segmentation
 from wavetank.network.lateness import JITTER_STEP_NS
+from wavetank.network.link import OVERTAKEN_STEP_NS
 from wavetank.plan import Plan
+from wavetank.world import cancelling
 
 #: What explains a choice whose run told nothing of it.
 _NOTHING = (0, 0)
@@ -40,6 +42,15 @@ def in_words(key: str, value: int, explanation: tuple[int, int] = _NOTHING) -> s
             return f"{which} arrives {late}"
         case "loss":
             return f"{which} is lost"
+        case "duplicate":
+            return f"datagram {ordinal} of {place} arrives twice"
+        case "overtaken":
+            return f"datagram {ordinal} of {place} is overtaken: {value * OVERTAKEN_STEP_NS / 1e6:g} ms late"
+        case "cancel":
+            turn, in_time = cancelling.decode(value)
+            when = " when what it waits for has come" if in_time else ""
+            which = f"the {ordinal_of(int(ordinal))} cancellable wait of {place}"
+            return f"{which} is cancelled at its {ordinal_of(turn)} suspension{when}"
         case "scheduling":
             return f"turn {ordinal} on {place}: number {value + 1} in line goes first"
         case "style" if value < len(segmentation.STYLES):

@@ -15,6 +15,7 @@ import msgspec
 from wavetank.errors import UsageError
 from wavetank.faults import AnyFault, Fault, Partition
 from wavetank.trace.schema import Kind
+from wavetank.world import cancelling
 from wavetank.world.connections import Connection, snapshot
 from wavetank.world.host import Host
 from wavetank.world.invariants import Invariants
@@ -80,7 +81,8 @@ class World:
     """One simulated universe: hosts on a network, in virtual time. Scenarios get one; it is never made by itself.
 
     Attributes: `seed`, the seed of this run; `random`, a `random.Random` of this run; `trace`. All times are virtual
-    seconds. Only the scenario itself may call its methods, not the programs that run on hosts (`UsageError`).
+    seconds. Only the scenario itself may call its methods, not the programs that run on hosts (`UsageError`); they may
+    call `cancellable`.
     """
 
     def __init__(self, universe: Universe, seed: int, fail: Callable[[BaseException], None]) -> None:
@@ -152,6 +154,18 @@ class World:
             known = ", ".join(self._universe.hosts) or "there are none yet"
             raise UsageError(f"no host is called {name!r}", why=f"the hosts: {known}")
         return name
+
+    # ---- cancellation
+
+    def cancellable(self, awaitable: Any) -> Any:
+        """`awaitable` (of asyncio or Trio, or a Deferred of Twisted), which may be cancelled wherever it is suspended.
+
+        For programs on hosts, not for the scenario: `reply = await world.cancellable(client.get(key))`. Whether and
+        where is a choice, and calm worlds cancel nothing: it happens while a fault of scheduling is in force (family
+        `timing`), or where a plan lists it. Under asyncio `CancelledError` comes out of it, and the task may go on;
+        under Trio it ends without a result, as in a scope that was cancelled; a Deferred gets `cancel()`.
+        """
+        return cancelling.cancellable(awaitable)
 
     # ---- looking
 
