@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -115,6 +116,15 @@ def test_without_descriptors_clients_wait_and_none_is_lost() -> None:
                 assert exactly(client, 1) == b"x"
                 client.close()
             process.terminate()
+
+
+def test_a_target_may_name_the_port_of_the_proxy() -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    words = ("--listen", f"127.0.0.1:{port}", "--stall", "--target", f"client -> server:{port}")
+    with running("127.0.0.1:1", *words) as process:
+        assert line(process) == f"listening on 127.0.0.1:{port}, upstream 127.0.0.1:1\n"
 
 
 def test_it_ends_when_nobody_reads_its_events_any_more() -> None:

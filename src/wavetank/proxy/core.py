@@ -74,7 +74,7 @@ class Core:
         self.upstream = upstream
         self.listen = listen
         self.log = EventLog(names, trace)
-        self.line = Line(names, upstream, seed=seed, log=self.log)
+        self.line = Line(names, upstream, listen, seed=seed, log=self.log)
         self.packets = upstream.kind == "unix-seqpacket"
         self.splices = splice and hasattr(os, "splice")
         self.buffer = bytearray(CALM_BYTES)

@@ -111,12 +111,12 @@ class Line:
     """The faults of one proxy. `changed` is called in the loop when shapes may be other ones, `strike` for each
     fault that strikes open connections: it returns whether it found one."""  # noqa: D205, D209
 
-    def __init__(self, names: tuple[str, str], upstream: Address, *, seed: int, log: EventLog) -> None:
+    def __init__(self, names: tuple[str, str], upstream: Address, listen: Address, *, seed: int, log: EventLog) -> None:
         self.names = names
         self.seed = seed
         self._log = log
         self._upstream = upstream
-        self._listen_port = 0
+        self._listen_port = listen.port
         self._timers: Timers | None = None
         self._start_ns = 0
         self._count = 0
@@ -180,7 +180,7 @@ class Line:
             name = server
         if name in (server, ACCEPTING) and end.port:
             if end.port not in (upstream.port, self._listen_port):
-                ports = f"{upstream.port} (upstream) or {self._listen_port} (here)"
+                ports = f"{upstream.port} (upstream)" + (f" or {self._listen_port} (here)" if self._listen_port else "")
                 raise PlanError(f"{fault.name}: the target names port {end.port}, and the server's is {ports}")
             return End(name, upstream.port)
         return End(name, end.port)
