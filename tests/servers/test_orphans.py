@@ -55,7 +55,10 @@ def one(tmp_path: Path, containment: str, child: str, how: str) -> dict[str, pro
     return up
 
 
-@pytest.mark.parametrize("how", ["stop", "exit", "raise", "SIGINT", "SIGTERM", "SIGKILL"])
+@pytest.mark.parametrize(
+    "how",
+    [*(pytest.param(how, marks=pytest.mark.long) for how in ("exit", "raise", "SIGINT")), "stop", "SIGTERM", "SIGKILL"],
+)
 @pytest.mark.parametrize("containment", launcher.RUNGS[:2])
 def test_nobody_is_left_of_a_daemon_that_empties_its_environment(tmp_path: Path, containment: str, how: str) -> None:
     up = one(tmp_path, containment, "daemon", how)

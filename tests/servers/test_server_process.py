@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def test_a_listening_socket_can_be_handed_over() -> None:
 
 
 def test_a_server_that_does_not_take_the_socket_it_was_handed_is_not_ready() -> None:
-    server = ServerProcess([sys.executable, "-S", "-c", "import time; time.sleep(600)", "{fd}"], timeout=0.7)
+    server = ServerProcess([sys.executable, "-S", "-c", "import time; time.sleep(600)", "{fd}"], timeout=3)
     with pytest.raises(ServerNotReady, match="the connection waits in the queue: the server does not accept"):
         server.start()
 
@@ -90,6 +91,39 @@ def test_a_stale_socket_file_is_removed_a_live_one_is_not(tmp_path: Path) -> Non
         pytest.raises(Exception, match=rf"socket {path} already belongs to pid {server.pid}"),
     ):
         ServerProcess(command, socket=path).start()
+
+
+def test_a_long_temporary_folder_does_not_make_the_socket_path_too_long(tmp_path: Path) -> None:
+    folder = tmp_path / ("x" * 90)
+    folder.mkdir()
+    code = (
+        "import sys; from wavetank.servers import ServerProcess\n"
+        "with ServerProcess([sys.executable, '-S', sys.argv[1], '0', 'bind={socket}']) as server: print(server.socket)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, PROGRAM],
+        env=os.environ | {"TMPDIR": str(folder)}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.startswith("/tmp/wavetank-")
+    assert not os.path.exists(os.path.dirname(done.stdout))
+
+
+def test_stop_works_in_a_signal_handler_and_after_a_loop_has_crashed() -> None:
+    code = (
+        "import asyncio, os, signal, sys; from wavetank.servers import ServerProcess\n"
+        "command = [sys.executable, '-S', sys.argv[1], '{port}']\n"
+        "server = ServerProcess(command).start()\n"
+        "signal.signal(signal.SIGALRM, lambda *_: print(server.stop().steps))\n"
+        "os.kill(os.getpid(), signal.SIGALRM)\n"
+        "async def crash():\n"
+        "    global server\n"
+        "    server = await ServerProcess(command).start_async()\n"
+        "    raise RuntimeError\n"
+        "try: asyncio.run(crash())\n"
+        "except RuntimeError: print(server.stop().steps, os.path.exists(f'/proc/{server.pid}'))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, PROGRAM], capture_output=True, text=True, check=True)
+    assert done.stdout == "['SIGTERM']\n['SIGTERM'] False\n"
 
 
 def test_a_socket_path_that_is_too_long_is_refused_first() -> None:
@@ -131,7 +165,7 @@ def test_nginx_is_ready_when_it_answers_http() -> None:
         ) as server:
             assert talk(server.port, b"GET /here HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 204")
     with pytest.raises(ServerNotReady, match=r"the http:/nowhere probe got .* 404"):
-        ServerProcess(command, files={"nginx.conf": configuration}, ready="http:/nowhere", timeout=1.5).start()
+        ServerProcess(command, files={"nginx.conf": configuration}, ready="http:/nowhere", timeout=4).start()
 
 
 @pytest.mark.debian("socat")
@@ -171,7 +205,7 @@ def test_a_line_of_output(ready: object) -> None:
 
 def test_a_line_that_never_comes_is_named() -> None:
     with pytest.raises(ServerNotReady, match=r"no line of output matches 'up and running'[\s\S]*true: listens on"):
-        misbehaving(ready="line:up and running", timeout=0.6).start()
+        misbehaving(ready="line:up and running", timeout=4).start()
 
 
 def test_a_callable_gets_the_server_and_may_be_a_coroutine_function() -> None:
@@ -202,7 +236,7 @@ def test_an_error_in_a_callable_is_not_waited_out() -> None:
     with pytest.raises(AttributeError, match="prt"):
         misbehaving(ready=lambda server: server.prt).start()
     with pytest.raises(ServerNotReady, match="the probe got ValueError: not yet"):
-        misbehaving(ready=refuse, timeout=0.5).start()
+        misbehaving(ready=refuse, timeout=4).start()
     assert ours_left() == []
 
 
@@ -420,8 +454,6 @@ def test_what_is_not_known_before_the_start_says_so() -> None:
 
 
 def test_the_room_imports_no_framework() -> None:
-    import subprocess
-
     code = "import sys, wavetank.servers, wavetank.servers.process; print({'twisted', 'asyncssh'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"

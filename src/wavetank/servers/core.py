@@ -76,6 +76,7 @@ class Core:
         self.death_told = False
         self.descriptors_at_start: dict[int, dict[int, str]] = {}
         self.door = ""
+        self.short_folder: Path | None = None
         self._place: places.Run | places.SharedRun | None = None
         #: The object that the user has, for callables that get it.
         self.face: object = None
@@ -204,7 +205,7 @@ class Core:
         spec = self.spec
         assert self.folder is not None
         if spec.wants_socket:
-            return address.unix_socket(str(spec.socket or self.folder / "data" / "s"))
+            return address.unix_socket(spec.socket or self._socket_path())
         if spec.uses("fd"):
             return address.handed_over(spec.host, spec.port or 0)
         if spec.port:
@@ -212,6 +213,18 @@ class Core:
         if spec.port is None and spec.uses("port"):
             return address.choose(spec.host)
         return Address(spec.host)
+
+    def _socket_path(self) -> str:
+        """In the server's folder; in a shorter one when the temporary folder's name is too long for that."""
+        assert self.folder is not None
+        path = self.folder / "data" / "s"
+        if len(os.fsencode(path)) > address.SOCKET_PATH_BYTES:
+            account = self.spec.account()
+            self.short_folder = places.short_folder(self.marker)
+            if account is not None:
+                os.chown(self.short_folder, account.pw_uid, account.pw_gid)
+            path = self.short_folder / "s"
+        return str(path)
 
     def working_directory(self) -> str:
         """Where the server runs."""
@@ -316,8 +329,8 @@ class Core:
     def dispose(self) -> None:
         """The server has been stopped for good: give up its address and its data; output stays until the run ends."""
         self.address.release()
-        if self.folder is not None:
-            shutil.rmtree(self.folder / "data", ignore_errors=True)
+        for each in filter(None, (self.folder and self.folder / "data", self.short_folder)):
+            shutil.rmtree(each, ignore_errors=True)
 
     # Errors of the start; `Readiness` finds out, this knows what there is to say.
 

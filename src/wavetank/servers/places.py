@@ -71,6 +71,13 @@ def base() -> Path:
     return path
 
 
+def short_folder(marker: str) -> Path:
+    """A folder in /tmp whatever TMPDIR says, for a socket whose path would be too long elsewhere."""
+    path = Path("/tmp") / f"wavetank-{os.geteuid()}" / f"{marker.replace(':', '-')}-{secrets.token_hex(2)}"
+    path.mkdir(parents=True)
+    return path
+
+
 class Run:
     """The folder of this process's servers."""
 

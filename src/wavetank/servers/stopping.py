@@ -29,7 +29,7 @@ from wavetank.servers.spec import fill
 from wavetank.servers.steps import Script, Wait
 
 #: What children of a server get to end by themselves after it has ended.
-_CHILDREN_S: Final = 0.25
+_CHILDREN_S: Final = 1.0
 #: What the group gets after SIGTERM, on top of the server's own grace.
 _GROUP_S: Final = 0.5
 #: After SIGKILL there is nothing to wait for but the kernel; a process in an uninterruptible sleep can take longer.
