@@ -18,6 +18,7 @@ import fcntl
 import ipaddress
 import socket
 import struct
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from wavetank import faults
@@ -199,7 +200,7 @@ class Connection:
         """The source of `pump` was reset: so is its sink, after what was written."""
         if not self.closed and not self._striking:
             self._striking = True
-            self._when_flushed((pump.sink,), lambda: self.reset_both("", (pump.sink,), pump.direction))
+            self._when_flushed(pump.sink, lambda: self.reset_both("", (pump.sink,), pump.direction))
 
     def strike(self, force: Force, pump: Pump | None) -> None:
         """A reset or an end that a fault asks for. `pump`: the direction that came to its place, None: at once."""
@@ -213,7 +214,7 @@ class Connection:
             if pump is None:
                 self.reset_both(words, sockets)
             else:
-                self._when_flushed((pump.sink,), lambda: self.reset_both(words, sockets))
+                self._when_flushed(pump.sink, lambda: self.reset_both(words, sockets))
             return
         aim = force.aim
         if aim.second is not None and not aim.both_ways:
@@ -238,10 +239,8 @@ class Connection:
                         break
         self.close()
 
-    def _when_flushed(self, sinks: tuple[socket.socket, ...], then: object) -> None:
-        assert callable(then)
-        look = _Flush(self, sinks, then)
-        look()
+    def _when_flushed(self, sink: socket.socket, then: Callable[[], None]) -> None:
+        _Flush(self, sink, then)()
 
     def _sockets(self) -> tuple[socket.socket, ...]:
         return (self.client,) if self.server is None else (self.client, self.server)
@@ -275,13 +274,13 @@ class Connection:
 
 
 class _Flush:
-    """Waits until all that was written to some sockets has left, or nothing has left for a while."""
+    """Waits until all that was written to a socket has left, or nothing has left for a while."""
 
-    __slots__ = ("_connection", "_left", "_looks", "_sinks", "_then")
+    __slots__ = ("_connection", "_left", "_looks", "_sink", "_then")
 
-    def __init__(self, connection: Connection, sinks: tuple[socket.socket, ...], then: object) -> None:
+    def __init__(self, connection: Connection, sink: socket.socket, then: Callable[[], None]) -> None:
         self._connection = connection
-        self._sinks = sinks
+        self._sink = sink
         self._then = then
         self._left = -1
         self._looks = 0
@@ -290,13 +289,12 @@ class _Flush:
         connection = self._connection
         if connection.closed:
             return
-        left = sum(_unsent(sink) for sink in self._sinks)
+        left = _unsent(self._sink)
         self._looks = self._looks + 1 if left == self._left else 0
         self._left = left
         if left and self._looks < _FLUSH_LOOKS:
             connection._core.timers.at(now_ns() + _FLUSH_LOOK_NS, self)
             return
-        assert callable(self._then)
         self._then()
 
 
