@@ -23,7 +23,7 @@ _DAY_S: Final = 86_400
 #: So long nobody debugs.
 _NO_LIMIT_S: Final = 1e9
 #: The oracles, by the names with which `--no-oracle` switches them off.
-ORACLES: Final = ("exception", "unhandled", "hang", "spin", "nondeterminism")
+ORACLES: Final = ("exception", "unhandled", "hang", "spin", "leak", "contract", "buffer", "nondeterminism")
 
 
 @dataclass(frozen=True, kw_only=True)

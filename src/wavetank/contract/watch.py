@@ -18,6 +18,8 @@ from wavetank.contract.profiles import Profile
 from wavetank.contract.rules import RULES, TRANSPORT
 from wavetank.errors import ContractViolation
 
+#: Called with each broken rule, whatever else becomes of it: the oracle `contract` of a simulated world listens here.
+listeners: list[Callable[[ContractViolation], object]] = []
 #: So many calls are kept for the history unless told otherwise: a page of a terminal or two.
 DEFAULT_HISTORY: Final = 100
 #: An argument is shown with so many characters.
@@ -190,6 +192,8 @@ class Watch:
             where=f"{self.kind.name}, after {self.count} call{'s' if self.count != 1 else ''}",
         )
         self.violations.append(violation)
+        for listener in tuple(listeners):
+            listener(violation)
         self.report(violation)
 
     def _over_tls(self) -> bool:

@@ -24,6 +24,8 @@ runners: Final[dict[str, Callable[..., Any]]] = {
 unhandled_hooks: Final = reports.unhandled_hooks
 #: Called with what the reader of a report should know.
 note_hooks: Final = reports.note_hooks
+#: Called with a host's name, words and details for what a program has lost and what can never end.
+leak_hooks: Final = reports.leak_hooks
 
 _task_of_asyncio: Final = asyncio.task_name
 
@@ -57,6 +59,11 @@ def _task_of_either() -> str | None:
 def deadlines(thread: Thread) -> list[int]:
     """When timers of a framework in `thread` are due, as virtual time in ns, in no order; of many the first ones."""
     return asyncio.deadlines(thread) or trio.deadlines(thread) or twisted.deadlines(thread)
+
+
+def unsent_bytes(thread: Thread, number: int) -> int:
+    """How many bytes a framework in `thread` keeps for the socket `number`, because the kernel takes no more."""
+    return asyncio.unsent_bytes(thread, number) or twisted.unsent_bytes(thread, number)
 
 
 def waits(thread: Thread) -> Iterator[tuple[str, str, Any]]:

@@ -84,6 +84,12 @@ def _listen() -> None:
         harmless = harmless or context.get("message") == "socket.accept() out of system resource"
         if isinstance(error, BaseException) and not harmless:
             reports.unhandled(str(context.get("message") or ""), error)
+        task = context.get("task")
+        if isinstance(task, asyncio.Task) and error is None and self.is_running() and not task.done():
+            # "Task was destroyed but it is pending!", while its loop goes on: nobody can ever wake it.
+            name = getattr(task.get_coro(), "__qualname__", "")
+            what = f"{task.get_name()} was dropped while it waited: nothing refers to it"
+            reports.leaked(what, f"its coroutine: {name}")
         original(self, context)
 
     asyncio.base_events.BaseEventLoop.default_exception_handler = (  # type: ignore[method-assign]
@@ -145,6 +151,13 @@ def deadlines(thread: core.Thread) -> list[int]:
     if not timers:
         return []
     return [round(timer.when() * 1e9) - UPTIME_NS for timer in timers[:DEADLINES] if not timer.cancelled()]
+
+
+def unsent_bytes(thread: core.Thread, number: int) -> int:
+    """How many bytes a transport of the loop of `thread` keeps for the descriptor `number`."""
+    transport = getattr(loop_of(thread), "_transports", {}).get(number)
+    size = getattr(transport, "get_write_buffer_size", None)
+    return int(size()) if size is not None else 0
 
 
 def overdue_ns() -> int:

@@ -1,6 +1,6 @@
 """What the frameworks tell whoever listens: exceptions that nobody handled, and notes for the reader of a report.
 
-Owns the two lists of listeners. It decides nothing; what counts as a failure is said in `wavetank.world.oracles`.
+Owns the lists of listeners. It decides nothing; what counts as a failure is said in `wavetank.world.oracles`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from wavetank.kernel import core
 unhandled_hooks: list[Callable[[str, str, BaseException], object]] = []
 #: Called with each thing that the reader of a report should know, such as a library replaced by another.
 note_hooks: list[Callable[[str], object]] = []
+#: Called for each thing that a program has lost and that can never end: the host's name, words, details.
+leak_hooks: list[Callable[[str, str, str], object]] = []
 
 
 def unhandled(text: str, error: BaseException) -> None:
@@ -21,6 +23,13 @@ def unhandled(text: str, error: BaseException) -> None:
     host = core.K.process.host_name
     for hook in tuple(unhandled_hooks):
         hook(host, text, error)
+
+
+def leaked(text: str, detail: str) -> None:
+    """The process that runs now has lost something that can never end."""
+    host = core.K.process.host_name
+    for hook in tuple(leak_hooks):
+        hook(host, text, detail)
 
 
 def note(text: str) -> None:

@@ -330,6 +330,19 @@ def deadlines(thread: core.Thread) -> list[int]:
     return [round(call.getTime() * 1e9) - began for calls in pending for call in calls if not call.cancelled]
 
 
+def unsent_bytes(thread: core.Thread, number: int) -> int:
+    """How many bytes a transport of the reactor of `thread` keeps for the descriptor `number`.
+
+    Source: twisted/internet/abstract.py, `FileDescriptor.write` and `doWrite`.
+    """
+    reactor = _reactor_of(thread)
+    for writer in () if reactor is None else reactor.getWriters():
+        if hasattr(writer, "_tempDataLen") and writer.fileno() == number:
+            size: int = len(writer.dataBuffer) - writer.offset + writer._tempDataLen
+            return size
+    return 0
+
+
 def _reactor_of(thread: core.Thread) -> Any:
     """The reactor that `thread` runs, None when it runs none."""
     process = thread.process

@@ -176,6 +176,7 @@ class Kernel:
         self.limit = FAR  # the world is stopped at this virtual time
         #: Called when the world would end, with the reason ("idle", "limit"); True: something was changed, it goes on.
         self.last_resort: Callable[[str], bool] | None = None
+        self.when_full: Callable[[Any], object] | None = None  # called when a TCP socket takes no more data
         self.after_step: Callable[[], object] | None = None  # called whenever the running thread gives way
 
     # ---- events

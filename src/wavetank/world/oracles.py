@@ -24,7 +24,10 @@ EXCEPTION: Final = "exception"
 UNHANDLED: Final = "unhandled"
 HANG: Final = "hang"
 SPIN: Final = "spin"
-KINDS: Final = (EXCEPTION, UNHANDLED, HANG, SPIN)
+LEAK: Final = "leak"
+CONTRACT: Final = "contract"
+BUFFER: Final = "buffer"
+KINDS: Final = (EXCEPTION, UNHANDLED, HANG, SPIN, LEAK, CONTRACT, BUFFER)
 #: At most so many failures of one run are kept; the first are what matters.
 MAX_FAILURES: Final = 100
 

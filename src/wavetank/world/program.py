@@ -106,6 +106,7 @@ class Program:
         except BaseException as error:
             status = self._ended_by(error)
         status = self._leave(status)
+        self.universe.check_leaks(process)
         for leave in refusals.copies:
             leave(status)
         self.status = status

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+from functools import partial
 from importlib import import_module
 from typing import Any, Final
 
 from wavetank import frameworks
+from wavetank.contract import watch
 from wavetank.errors import NothingToRun, UsageError, did_you_mean
 from wavetank.frameworks import reports
 from wavetank.kernel import core, descriptors, entropy, exits, guard, names, refusals, threads
@@ -26,7 +28,7 @@ from wavetank.kernel.stack import Stack
 from wavetank.kernel.unix import files
 from wavetank.network.fabric import Fabric, Node
 from wavetank.trace.schema import Kind
-from wavetank.world import debug, hang, identity, mailbox, output, script, sources
+from wavetank.world import debug, hang, identity, leaks, mailbox, output, script, sources
 from wavetank.world.director import Director, Scenario
 from wavetank.world.job import FailureRecord, Job, Payload, RunResult, Target
 from wavetank.world.oracles import HANG, Oracles
@@ -208,6 +210,8 @@ def _trace_file(job: Job) -> int | None:
 def _listen(universe: Universe) -> None:
     reports.unhandled_hooks[:] = [universe.unhandled]
     reports.note_hooks[:] = [universe.oracles.note]
+    reports.leak_hooks[:] = [partial(leaks.report_lost, universe.kernel, universe.oracles)]
+    watch.listeners[:] = [universe.contract_broken]
     names.on_unknown = lambda name: universe.oracles.note(
         f"{name!r} is no host of this world: add it with --host {name}=SCRIPT, or world.host({name!r})"
     )
@@ -253,6 +257,9 @@ def _judge(universe: Universe, director: Director | None, reason: Any, job: Job)
         _hangs(universe, "nothing can happen any more")
     elif reason == "limit":
         _hangs(universe, f"not finished after {universe.kernel.limit / 1e9:g} virtual seconds")
+    for program in universe.programs:
+        if not program.done and program.process is not None:
+            universe.check_leaks(program.process)
     kernel = universe.kernel
     for queue in (kernel.ready, kernel.heap, kernel.soft):
         queue.clear()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from greenlet import GreenletExit
 
+from wavetank.contract import watch
 from wavetank.frameworks import asyncio as aio
 from wavetank.frameworks import reports, state
 from wavetank.kernel import core, names, threads
@@ -77,7 +78,13 @@ def end(universe: Universe, outside: Kernel) -> None:
     """End a world that has stopped; from now on `outside` is the kernel. To be called on the world's root greenlet."""
     kernel = universe.kernel
     assert kernel.stopped is not None, "the end of a world that still runs"
-    for hooks in (reports.unhandled_hooks, reports.note_hooks, threads.thread_exception_hooks):
+    for hooks in (
+        reports.unhandled_hooks,
+        reports.note_hooks,
+        reports.leak_hooks,
+        threads.thread_exception_hooks,
+        watch.listeners,
+    ):
         hooks.clear()
     unfinished = [thread for thread in kernel.threads if not thread.finished and thread is not kernel.home]
     if unfinished:

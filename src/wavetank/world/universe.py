@@ -7,19 +7,21 @@ the child is `runtime`.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from wavetank.errors import UsageError, did_you_mean
+from wavetank.errors import ContractViolation, UsageError, did_you_mean
 from wavetank.faults import FAMILIES, AnyFault, hosts_of
 from wavetank.kernel.core import Kernel, Thread
 from wavetank.network.fabric import Fabric
 from wavetank.trace.schema import Kind
-from wavetank.world import deadlines, places
+from wavetank.world import deadlines, leaks, places
+from wavetank.world.buffers import Buffers
 from wavetank.world.effects import Effects
 from wavetank.world.host import Host
 from wavetank.world.job import FailureRecord
-from wavetank.world.oracles import EXCEPTION, UNHANDLED, Oracles, exception_record, text_record
+from wavetank.world.oracles import CONTRACT, EXCEPTION, UNHANDLED, Oracles, exception_record, text_record
 from wavetank.world.program import Program
 
 if TYPE_CHECKING:
@@ -55,6 +57,7 @@ class Universe:
         self._pids = FIRST_PID
         self._named: dict[str, AnyFault] = {}  # hosts at which faults aim
         fabric.on_fault = self._fault_changes
+        kernel.when_full = Buffers(kernel, oracles).full
         fabric.deadlines = lambda name: deadlines.of_host(self.hosts.get(name))
         self.effects = Effects(kernel, fabric, self.hosts)
         fabric.other_fault = self.effects.changed
@@ -152,6 +155,16 @@ class Universe:
 
         first = not isinstance(error, SystemExit)
         self.oracles.report(EXCEPTION, host, words, lambda: not program.fetched, first=first, error=error)
+
+    def contract_broken(self, violation: ContractViolation) -> None:
+        """A monitor of `wavetank.contract` saw a broken rule in the process that runs."""
+        host, now, stack = self.kernel.process.host_name, self.kernel.now, places.of_frame(sys._getframe(1))
+        detail = "\n".join(violation.lines())
+        self.oracles.report(CONTRACT, host, lambda: text_record(CONTRACT, host, now, violation.what, stack, detail))
+
+    def check_leaks(self, process: Process) -> None:
+        """A program is over, or the world is: see what it leaves."""
+        leaks.check(self.kernel, self.oracles, process)
 
     def unhandled(self, host: str, context: str, error: BaseException) -> None:
         """A loop, thread or hook of a program on `host` saw an exception that nobody handled."""

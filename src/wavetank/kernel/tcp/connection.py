@@ -70,7 +70,8 @@ class Tcp(Endpoint):
     __slots__ = (
         "ack_by", "ack_entry", "ack_owed", "acked", "address_chosen", "advertised", "back", "backlog", "bound",
         "congestion_window",
-        "cork", "cork_armed", "duplicates", "early", "end_seen", "fin_received", "fin_sent", "fin_wanted", "full_at",
+        "cork", "cork_armed", "duplicates", "early", "end_read_at", "end_seen", "fin_received", "fin_sent",
+        "fin_wanted", "full_at",
         "heard_at", "interactive", "keep_by", "keep_count", "keep_entry", "keep_idle", "keep_interval",
         "keep_probes", "keepalive", "key", "largest_edge_seen", "last_progress", "last_small", "linger", "listener",
         "local_ip", "local_port", "low_water", "mss", "no_delay", "no_space", "offered", "orphan",
@@ -122,6 +123,7 @@ class Tcp(Endpoint):
         self.early: dict[int, Segment] = {}
         self.withheld: deque[bytes] = deque()
         self.fin_received = self.end_seen = self.shut_read = False
+        self.end_read_at = -1  # when the program was told of the end of the stream
         self.receive_limit = stack.profile.tcp_rmem[1] // 2
         self.receive_fixed = False
         self.advertised = self.offered = 0  # the edge of the window as told last, and the window then (rcv_wnd)
@@ -280,6 +282,7 @@ class Tcp(Endpoint):
         if size > room:
             size = room
             self.no_space = True
+            self._say_full()
         if not size:
             return 0
         taken = bytes(data[:size])
@@ -292,6 +295,10 @@ class Tcp(Endpoint):
         if self.no_space and self.stack.fabric.watches:
             strikes.full(self)
         return size
+
+    def _say_full(self) -> None:
+        if core.K.when_full is not None:
+            core.K.when_full(self)
 
     # ---- receiving
 
@@ -365,6 +372,8 @@ class Tcp(Endpoint):
         if self.withheld:
             return None  # a slow reader: it is there, and cannot be read yet
         if self.end_seen:
+            if self.end_read_at < 0:
+                self.end_read_at = core.K.now
             return b""
         if self.pending_error:
             raise error(self.take_error())
