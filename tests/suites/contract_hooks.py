@@ -17,6 +17,7 @@ import json
 import os
 import sys
 import traceback
+import unittest
 from collections import Counter
 from typing import Any
 from unittest import mock
@@ -52,8 +53,8 @@ def _test() -> str:
     frame: Any = sys._getframe()
     while frame is not None and not current:
         case = frame.f_locals.get("self")
-        if hasattr(case, "id") and hasattr(case, "debug"):
-            return str(case.id())
+        if isinstance(case, unittest.TestCase):
+            return case.id()
         frame = frame.f_back
     return current
 
@@ -315,8 +316,6 @@ def main() -> None:
 
         sys.exit(pytest.main(arguments))
     else:
-        import unittest
-
         unittest.main(module=None, argv=["unittest", *arguments])
 
 

@@ -83,6 +83,7 @@ CASES: Final[tuple[Case, ...]] = (
         client write 1M
         client close
         wait server lost
+        wait client lost
         """, {"server": "made, data all, eof?, lost clean"}, _TLS),
     Case("tls-abort", "tls", """
         connect tls
