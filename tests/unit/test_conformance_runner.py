@@ -142,6 +142,17 @@ def test_a_new_failure_is_exit_status_1(tmp_path: Path) -> None:
     assert "client: made, data 5, mark quiet; allowed: made, mark quiet, data 5" in done.stdout
 
 
+def test_both_grounds_agree() -> None:
+    done = wavetank(
+        "--ground", "both", "--json", "--case", "reset", "--case", "write-eof", "--case", "close-in-resumed"
+    )
+    real, simulated = json.loads(done.stdout)["targets"]
+    assert (real["ground"], simulated["ground"]) == ("real", "simulated")
+    assert [case["heard"] for case in real["cases"]] == [case["heard"] for case in simulated["cases"]]
+    assert [case["verdict"] for case in simulated["cases"]] == ["ok", "ok", "known"]
+    assert done.returncode == 0
+
+
 class OverUnix:
     """An adapter as a user writes it."""
 
