@@ -87,8 +87,8 @@ _SCENARIOS: Final = {
 def run_cases(target: Target, names: Iterable[str]) -> Iterator[runner.Result]:
     """The results of these cases on the simulated kernel.
 
-    All cases of a target with a name run in an image; some of them, and any other target, in a fork of this process. Raises InternalError when the world
-    itself fails.
+    All cases of a target with a name run in an image; some of them, and any other target, in a fork of this process.
+    Raises InternalError when the world itself fails.
     """
     chosen = list(names)
     if target.family == "uvloop":
