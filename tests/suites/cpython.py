@@ -33,6 +33,8 @@ PATIENCE = 40
 REAL_LIMIT_S = 600.0
 PATH = re.compile(r"(?<![\w.])/[^\s>'\"]+")
 REFUSAL = re.compile(r"wavetank\.errors\.NotSimulated\w*: .* is not simulated")
+#: What a name of a suite has that the name of a file should not.
+NO_FILE = r"[^\w.]+"
 #: Tests with the same reason are named, up to so many.
 NAMED = 8
 HEAD = """# CPython's own suites inside the simulator
@@ -128,7 +130,7 @@ MODULES = (
 
 def compare(module: str, patterns: Sequence[str] = (), keep: Path | None = None) -> Comparison:
     """Run one unittest module on both sides; `keep` is a folder for what the real system answers, to ask it once."""
-    kept = keep and keep / f"{platform.python_version()}-{module}.json"
+    kept = keep and keep / f"{platform.python_version()}-{re.sub(NO_FILE, '-', module)}.json"
     if kept and kept.exists():
         real = {name: Outcome(**outcome) for name, outcome in json.loads(kept.read_text()).items()}
         if patterns:
@@ -249,7 +251,7 @@ def _main() -> None:
     given = parser.parse_args()
     comparisons = []
     for module in given.modules or MODULES:
-        if find_spec(module) is None:
+        if not module.startswith("pytest:") and find_spec(module) is None:
             print(f"{module}: not in this Python")
             continue
         comparison = compare(module, given.test, given.keep)

@@ -1,4 +1,7 @@
-"""Runs a unittest module as a program: `suite_script.py RESULTS MODULE [PATTERN...]`, simulated or not.
+"""A program of its own: runs one suite, `suite_script.py RESULTS MODULE [PATTERN...]`, simulated or not.
+
+MODULE is a module of unittest or of trial, whose tests are tests of unittest, too; or `pytest:` and what pytest is
+given (a file, or `--pyargs` and a module), with commas between.
 
 Each line of RESULTS is one JSON list: `["start", test]`, or `["end", test, outcome, reason]` with outcome ok, skip or
 fail. Tests that stand there already are left out, so that whoever started this can go on behind a test that hung.
@@ -12,7 +15,10 @@ import signal
 import sys
 import unittest
 
-from test import support
+try:
+    from test import support
+except ImportError:  # a Python that comes without its own tests
+    support = None
 
 RESOURCES = ("cpu",)
 #: Real seconds for one test of the real system; in the simulator the oracles see a test that hangs.
@@ -81,9 +87,64 @@ def known(path):
         return {json.loads(line)[1] for line in file}
 
 
+class Plugin:
+    """The same for pytest: a test is set-up, call and tear-down."""
+
+    def __init__(self, file, done, patterns):
+        self.file = file
+        self.done = done
+        self.patterns = patterns
+        self.outcomes = {}
+
+    def write(self, *items):
+        self.file.write(json.dumps(items) + "\n")
+
+    def pytest_collection_modifyitems(self, items):
+        items[:] = [
+            item
+            for item in items
+            if item.nodeid not in self.done
+            and (not self.patterns or any(fnmatch.fnmatch(item.nodeid, f"*{each}*") for each in self.patterns))
+        ]
+
+    def pytest_collectreport(self, report):
+        if report.failed:
+            self.write("end", report.nodeid, "fail", str(report.longrepr))
+
+    def pytest_runtest_logstart(self, nodeid, location):
+        self.outcomes[nodeid] = ("ok", "")
+        self.write("start", nodeid)
+        if LIMIT_S:
+            faulthandler.dump_traceback_later(LIMIT_S, exit=True)
+
+    def pytest_runtest_logreport(self, report):
+        if report.failed and not hasattr(report, "wasxfail"):
+            self.outcomes[report.nodeid] = ("fail", str(report.longrepr))
+        elif report.skipped and self.outcomes[report.nodeid][0] == "ok":
+            self.outcomes[report.nodeid] = ("skip", str(report.longrepr))
+
+    def pytest_runtest_logfinish(self, nodeid, location):
+        self.write("end", nodeid, *self.outcomes.pop(nodeid))
+
+
+def run_pytest(path, given, patterns):
+    import pytest
+
+    without = ["cacheprovider", "randomly", "xdist", "timeout", "wavetank"]
+    arguments = [*given.split(","), "-q", "-s", "--tb=short", *(f"-pno:{name}" for name in without)]
+    with open(path, "a", buffering=1) as file:
+        pytest.main(arguments, plugins=[Plugin(file, known(path), patterns)])
+        faulthandler.cancel_dump_traceback_later()
+        file.write(json.dumps(["finished", "", ""]) + "\n")
+
+
 def main(path, module, patterns):
+    if module.startswith("pytest:"):
+        run_pytest(path, module.removeprefix("pytest:"), patterns)
+        return
     resources = [*RESOURCES, *(["network"] if module in LOCAL else [])]
-    support.use_resources = dict.fromkeys(resources) if sys.version_info >= (3, 14) else resources
+    if support is not None:
+        support.use_resources = dict.fromkeys(resources) if sys.version_info >= (3, 14) else resources
     done = known(path)
     suite = unittest.TestSuite()
     for test in flat(unittest.defaultTestLoader.loadTestsFromName(module)):

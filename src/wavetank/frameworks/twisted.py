@@ -124,7 +124,7 @@ class _Reactor:
     def __getattr__(self, name: str) -> Any:
         if _own["reactor"] is _IMAGE:
             return _while_importing(name)
-        if name in _NOT_FORWARDED:
+        if name in _NOT_FORWARDED and not (name == "__dict__" and _is_made()):
             raise AttributeError(name)
         value = getattr(_current(), name)
         if isinstance(value, MethodType) and not sys._getframe(1).f_code.co_flags & CO_OPTIMIZED:
@@ -154,6 +154,10 @@ class _Reactor:
 
     def __dir__(self) -> list[str]:
         return dir(_default_class() if _own["reactor"] is _IMAGE else _current())
+
+
+def _is_made() -> bool:
+    return _own["reactor"] is not None
 
 
 #: Asked by `import`, `inspect`, `copy` and the like of anything they meet.

@@ -472,6 +472,8 @@ class socket:
             return self._sim_connect(address)
         except TimeoutError as problem:
             return problem.errno or errno.EAGAIN
+        except (OverflowError, TypeError) as problem:
+            raise type(problem)(str(problem).replace("connect()", "connect_ex()", 1)) from None
         except OSError as problem:
             if problem.errno is None or isinstance(problem, real.gaierror):
                 raise
