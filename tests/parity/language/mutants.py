@@ -168,7 +168,7 @@ def serve_mutants() -> None:
 
     run = serving.simulated_runner()
     job = pickle.load(source)
-    resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
+    resource.setrlimit(resource.RLIMIT_AS, (16 << 30, 16 << 30))
     for mutant in [None, *job["mutants"]]:
         child = fork()
         if not child:
