@@ -65,7 +65,7 @@ def test_a_server_that_dies_is_exit_status_1() -> None:
         (["--env", "A", "--", "x"], 2, "--env 'A' is not NAME=VALUE"),
         (["--port", "70000", "--", "x"], 2, "70000 is out of range"),
         (["--", "no-such-program-here"], 4, "program 'no-such-program-here' not found"),
-        (["--timeout", "500ms", "--", "sleep", "600"], 1, "does not listen anywhere"),
+        (["--timeout", "4s", "--", "sleep", "600"], 1, "does not listen anywhere"),
         (["--", "true"], 1, "exited with status 0"),
     ],
 )
