@@ -163,12 +163,13 @@ def serve_mutants() -> None:
     import resource
 
     fork, wait, leave, write = os.fork, os.waitpid, os._exit, os.write
+    set_limit = resource.setrlimit
     target, source = os.dup(1), sys.stdin.buffer
     from tests.parity.language import serving
 
     run = serving.simulated_runner()
     job = pickle.load(source)
-    resource.setrlimit(resource.RLIMIT_AS, (16 << 30, 16 << 30))
+    set_limit(resource.RLIMIT_AS, (16 << 30, 16 << 30))
     for mutant in [None, *job["mutants"]]:
         child = fork()
         if not child:

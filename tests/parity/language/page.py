@@ -108,7 +108,7 @@ def page() -> str:
             "## Other people's suites",
             "",
             "[CPython's own suites](results/cpython-suites.md) and, by `python -m tests.suites.others`, those of",
-            "Twisted, Trio, anyio, websockets and aiohttp run as programs inside the simulator, and on Linux.",
+            "[Twisted, Trio and others](results/other-suites.md) run as programs inside the simulator, and on Linux.",
             "",
             "## Mutants",
             "",
