@@ -347,6 +347,22 @@ def test_a_run_that_does_not_repeat_is_reported_as_such(say: Say, here: Path) ->
     assert say("run", "grows.py", "--private-cwd").status == 1
 
 
+def test_failures_found_before_are_tried_first_and_reported_apart(here: Path) -> None:
+    (here / "counts.py").write_text("import sys\nsys.exit(3)\n")
+    words = [COMMAND, "explore", "counts.py", "--runs", "2"]
+    assert subprocess.run(words, cwd=here, capture_output=True, check=False).returncode == 1
+    (here / ".wavetank/failures/broken.json").write_text("{")
+    again = subprocess.run(words, cwd=here, capture_output=True, text=True, check=False)
+    assert again.returncode == 1
+    assert again.stdout.startswith("counts.py: 1 stored failure of earlier, 1 still there\n")
+    assert "still fails, exception: exit status 3" in again.stdout
+    assert "broken.json" in again.stderr
+    (here / "counts.py").write_text("import sys\nsys.exit(0)\n")
+    mended = subprocess.run([*words, "--json"], cwd=here, capture_output=True, text=True, check=False)
+    assert mended.returncode == 0, mended.stdout
+    assert [each["fails"] for each in json.loads(mended.stdout)["stored"]] == [False]
+
+
 def test_ctrl_c_ends_a_campaign_and_reports_it(here: Path) -> None:
     with subprocess.Popen(
         [COMMAND, "explore", "hello.py", "--runs", "1000000"], cwd=here, stdout=subprocess.PIPE, text=True

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -18,9 +18,10 @@ import click
 from click.core import ParameterSource
 
 from wavetank.campaign import explore as searching
-from wavetank.campaign import failures, machine
+from wavetank.campaign import failures, machine, stored
 from wavetank.campaign.explore import Found, Group, Search
 from wavetank.campaign.session import Session, today_s
+from wavetank.campaign.stored import Stored
 from wavetank.cli import EXIT_INTERRUPTED, options, output
 from wavetank.cli.progress import progress_bar
 from wavetank.errors import EXIT_FAILURE, EXIT_NONDETERMINISM, EXIT_OK
@@ -76,16 +77,33 @@ def command(target: str | None, hosts: tuple[str, ...], **given: Any) -> int:
         for name in searching.families_without_effect(common.settings.families, session):
             needed = FAMILIES[name].least_hosts
             output.remark(f"note: the family {name} does not apply to {found_target.label}: it needs {needed} hosts")
+        kept, unreadable = stored.replay_all(session, folder)
+        for text in unreadable:
+            output.remark(f"note: {text}")
         found = searching.explore(session, search, stop=stop, progress=progress)
         files = {group.seed: _write(session, group, folder) for group in found.groups}
         untried = [] if common.plan is not None else searching.families_untried(common.settings.families, session)
     if common.json:
-        _print_json(found_target.label, found, files, untried)
+        _print_json(found_target.label, found, files, untried, kept)
     else:
+        _print_stored(found_target.label, kept)
         _print_text(found_target.label, search, found, files)
         if untried and not found.groups:
             output.remark(f"note: stronger faults were not tried: --faults {','.join((*_asked(common), *untried))}")
-    return _status(found)
+    return _status(found) or (EXIT_FAILURE if any(each.now is not None for each in kept) else EXIT_OK)
+
+
+def _print_stored(label: str, kept: Sequence[Stored]) -> None:
+    """What became of the failures that earlier campaigns have found."""
+    if not kept:
+        return
+    again = sum(each.now is not None for each in kept)
+    output.say(f"{label}: {output.plural(len(kept), 'stored failure')} of earlier, {again} still there")
+    for each in kept:
+        now = each.now
+        how = "no longer fails" if now is None else f"still fails, {now.kind}: {now.error}".splitlines()[0]
+        output.say(f"  {failures.replay_command(each.file)}: {how}")
+    output.say()
 
 
 def _asked(common: options.Common) -> tuple[str, ...]:
@@ -159,7 +177,9 @@ def _print_text(label: str, search: Search, found: Found, files: dict[int, Path 
     sys.stdout.flush()
 
 
-def _print_json(label: str, found: Found, files: dict[int, Path | None], untried: list[str]) -> None:
+def _print_json(
+    label: str, found: Found, files: dict[int, Path | None], untried: list[str], kept: Sequence[Stored]
+) -> None:
     data = []
     for group in found.groups:
         verdict = group.verdict
@@ -174,6 +194,15 @@ def _print_json(label: str, found: Found, files: dict[int, Path | None], untried
         found.runs,
         found.seconds,
         data,
+        stored=[
+            {
+                "file": str(each.file),
+                "fails": each.now is not None,
+                "kind": each.now.kind if each.now is not None else "",
+                "error": each.now.error if each.now is not None else "",
+            }
+            for each in kept
+        ],
         searching_seconds=round(found.searching_s, 3),
         outcomes=dict(found.outcomes),
         notes=[*found.notes],
