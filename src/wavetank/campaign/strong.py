@@ -53,10 +53,10 @@ RESTART_S: Final = (0.1, 20.0)
 FEW_S: Final = (0.05, 10.0)
 CUT_S: Final = (0.01, 2.0)
 #: Bytes of a stream before it breaks: most handshakes, requests and frames are below.
-STREAM_BYTES: Final = (1, 32_768)
+STREAM_BYTES: Final = (1, 8_192)
 WRITES: Final = (1, 64)
 REPLIES: Final = (1, 8)
-CONNECTIONS: Final = (1, 8)
+CONNECTIONS: Final = (1, 5)
 OFFSET_S: Final = (0.001, 86_400.0)
 DRIFT_PPM: Final = (1.0, 500.0)  # what adjtimex(2) corrects at most
 RATE: Final = (0.01, 0.3)
@@ -93,13 +93,16 @@ def _at_event(draws: Draws, key: str, direction: str, kinds: Sequence[str]) -> d
     return {"when": f"{kind} #{ordinal}", "at_s": late_s, "target": direction}
 
 
-def _strikes(draws: Draws, hosts: _Hosts, word: type[Reset] | type[Eof], name: str) -> list[AnyFault]:
+def _strikes(
+    draws: Draws, hosts: _Hosts, word: type[Reset] | type[Eof], name: str, ways: Sequence[str]
+) -> list[AnyFault]:
+    """`ways`: how they aim, each as likely."""
     faults: list[AnyFault] = []
-    for number in range(draws.pick(f"{name} count", (1, 1, 1, 2, 3))):
+    for number in range(draws.pick(f"{name} count", (1, 1, 2, 3, 4))):
         key = f"{name} {number}"
         direction = _direction(draws, key, hosts)
         both = direction.replace("->", "|") if draws.yes(f"{key} both ways", 0.5) else direction
-        match draws.pick(f"{key} how", ("reply", "reply", "reply", "byte", "byte", "event", "time")):
+        match draws.pick(f"{key} how", ways):
             case "reply":  # between a request and the end of its reply; an end of stream is that of the request alone
                 faults.append(word(**_at_event(draws, key, direction, ("reply",))))
             case "byte":
@@ -114,11 +117,11 @@ def _strikes(draws: Draws, hosts: _Hosts, word: type[Reset] | type[Eof], name: s
 
 
 def _reset(draws: Draws, hosts: _Hosts) -> list[AnyFault]:
-    return _strikes(draws, hosts, Reset, "reset")
+    return _strikes(draws, hosts, Reset, "reset", ("reply", "byte", "byte", "event", "event", "event", "time"))
 
 
 def _eof(draws: Draws, hosts: _Hosts) -> list[AnyFault]:
-    return _strikes(draws, hosts, Eof, "eof")
+    return _strikes(draws, hosts, Eof, "eof", ("reply", "reply", "reply", "byte", "byte", "event", "time"))
 
 
 def _silence(draws: Draws, hosts: _Hosts, name: str, length: tuple[float, float]) -> dict[str, Any]:
