@@ -104,12 +104,13 @@ async def anyio_server(clients: int) -> str:
 
     async def handle(stream: anyio.abc.SocketStream) -> None:
         nonlocal left
-        data = b""
-        while len(data) < SIZE:
-            data += await stream.receive()
-        await stream.send(answer(data))
-        with pytest.raises(anyio.EndOfStream):
-            await stream.receive()
+        async with stream:
+            data = b""
+            while len(data) < SIZE:
+                data += await stream.receive()
+            await stream.send(answer(data))
+            with pytest.raises(anyio.EndOfStream):
+                await stream.receive()
         left -= 1
         if not left:
             group.cancel_scope.cancel()

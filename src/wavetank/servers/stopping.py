@@ -80,7 +80,8 @@ def kill(core: Core) -> Script[StopReport]:
 def _end(core: Core, *, politely: bool) -> Script[StopReport]:
     assert core.launched is not None
     begun = time.monotonic()
-    report = StopReport(core.spec.name, core.pid, died=not core.running)
+    died = core.death_told or not core.running  # what has been killed may not be gone yet
+    report = StopReport(core.spec.name, core.pid, died=died)
     snapshot = [found for pid in core.members() if (found := processes.identity(pid)) is not None]
     report.more_descriptors = _more_descriptors(core)
     try:
