@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from wavetank.kernel import refusals
 from wavetank.kernel.endpoint import AF_INET, AF_INET6, AF_UNIX, SOCK_STREAM, Endpoint
-from wavetank.kernel.file import error
+from wavetank.kernel.file import WRBAND, WRITABLE, error
 
 SOL_SOCKET, IPPROTO_IP, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_IPV6 = 1, 0, 6, 17, 41
 SO_DEBUG, SO_REUSEADDR, SO_TYPE, SO_ERROR, SO_DONTROUTE, SO_BROADCAST, SO_SNDBUF, SO_RCVBUF = 1, 2, 3, 4, 5, 6, 7, 8
@@ -220,3 +220,5 @@ def put(endpoint: Endpoint, level: int, name: int, value: Any) -> None:
     elif isinstance(default, int) and isinstance(given, int) and default == 0 and level == SOL_SOCKET and name != 12:
         given = int(bool(given)) if name not in (SO_MARK, SO_INCOMING_CPU) else given
     endpoint.options[level, name] = given
+    if (level, name) == (SOL_SOCKET, SO_SNDBUF):
+        endpoint.notify(WRITABLE | WRBAND)  # sk_write_space

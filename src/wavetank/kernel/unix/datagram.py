@@ -76,6 +76,7 @@ def send(
     if sock.charged >= sock.send_buffer:
         return None
     if name is None and sock.peer is None:
+        sock.notify(WRITABLE | WRBAND)  # the message has been made by then, and its memory is free again
         raise error(errno.ENOTCONN)  # here since Linux 6.14; before, ahead of EMSGSIZE and EPIPE
     other = _receiver(sock, name)
     if _is_full(sock, other):
