@@ -92,7 +92,7 @@ def page() -> str:
             "",
             "Programs drawn by Hypothesis come on top: 300 in `make test`, 50,000 in `make test-long`, which writes",
             "`docs/results/drawn-programs.md` with how often each call, option and state came up. Of 3,000 drawn on",
-            "2026-11-20 ten differed; three of these are corrected since, the others are rare and open, such as a number",
+            "2026-11-20 ten differed; three of these are corrected since, the others are open, such as a number",
             "that a waiting `accept` has reserved, in `select`, and the error left by `MSG_WAITALL` of a UNIX stream.",
             "",
             "## What is different, and why",
