@@ -21,8 +21,10 @@ from wavetank.kernel.tcp.state import CLOSE_WAIT
 from wavetank.world.job import FailureRecord
 from wavetank.world.oracles import LEAK, Oracles, text_record
 
-#: So many sockets are a leak whenever their peers went, and one is after so long.
+#: So many sockets are a leak when their peers went some milliseconds ago, and one is after so long. Those whose peers
+#: go while the program itself ends were told a few microseconds ago, if at all.
 SEVERAL: Final = 3
+SETTLED_NS: Final = 10_000_000
 LEFT_NS: Final = 1_000_000_000
 #: A report names at most so many.
 _NAMED: Final = 20
@@ -32,7 +34,8 @@ def check(kernel: Kernel, oracles: Oracles, process: Process) -> None:
     """Report what `process` has left behind, if it has."""
     now = kernel.now
     files = dict.fromkeys(file for _, file in sorted(process.fds.items()) if isinstance(file, Tcp))
-    left = [tcp for tcp in files if tcp.state is CLOSE_WAIT and tcp.end_read_at >= 0 and not tcp.queued]
+    kept = [tcp for tcp in files if tcp.state is CLOSE_WAIT and tcp.end_read_at >= 0 and not tcp.queued]
+    left = [tcp for tcp in kept if now - tcp.end_read_at >= SETTLED_NS]
     if len(left) < SEVERAL and not any(now - tcp.end_read_at >= LEFT_NS for tcp in left):
         return
     host = process.host_name

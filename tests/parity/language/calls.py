@@ -523,9 +523,10 @@ def select_sets(machine: Machine, reading: Any, writing: Any, exceptional: Any, 
 def state(machine: Machine, sock: Any) -> int:
     """The state of a TCP socket (TCP_INFO).
 
-    A FIN alone is acknowledged within one tick of the kernel's timer, sooner or later: that is waited for.
+    A FIN alone is acknowledged when the other side's timer for delayed acknowledgements fires, at the latest after
+    200 ms (TCP_DELACK_MAX, include/net/tcp.h): that is waited for.
     """
-    for _ in range(100):
+    for _ in range(500):
         found = int(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 8)[0])
         if found != _FIN_WAIT1 or ioctl(machine, sock, termios.TIOCOUTQ) != 1:
             break
