@@ -21,7 +21,7 @@ PIP_INSTALL = -m pip install --quiet --disable-pip-version-check
 help:
 	@echo 'make demo           find a real bug of redis-py 4.5.1 in the simulated network, and show it'
 	@echo 'make test           the gate: ruff, mypy --strict, pytest'
-	@echo 'make test-core      the tests of modules and commands, as on each further interpreter'
+	@echo 'make test-core      the tests of modules, kernel and commands, as on each further interpreter'
 	@echo 'make test-long      what takes longer; writes docs/results/test-long.md'
 	@echo 'make check-install  a plain installation, not editable, answers `wavetank --help`'
 	@echo 'make clean          remove the environments and caches that these commands make'
@@ -39,7 +39,7 @@ test: lint $(VENV)/.gallery
 	$(VENV)/bin/python -m pytest --numprocesses $(WORKERS) $(PYTEST_ARGS)
 
 test-core: $(VENV)/.installed
-	$(VENV)/bin/python -m pytest --numprocesses $(WORKERS) tests/unit tests/properties tests/e2e/test_commands.py $(PYTEST_ARGS)
+	$(VENV)/bin/python -m pytest --numprocesses $(WORKERS) tests/unit tests/parity tests/properties tests/e2e/test_commands.py $(PYTEST_ARGS)
 
 test-long: $(VENV)/.gallery
 	$(VENV)/bin/python -m pytest -m long --results docs/results/test-long.md $(PYTEST_ARGS)
