@@ -36,8 +36,11 @@ def main() -> None:
         signal.signal(getattr(signal, name), signal.SIG_IGN)
     if "child" in options:
         fork_child(options["child"], options.get("pids", os.devnull), note)
-    if "zombie" in options and os.fork() == 0:
-        os._exit(0)
+    if "zombie" in options:
+        child = os.fork()
+        if child == 0:
+            os._exit(0)
+        os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)  # it has ended, and stays unreaped
     flood(int(options.get("flood", 0)))
     time.sleep(float(options.get("before", 0)))
     if "exit" in options:
