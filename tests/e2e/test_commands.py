@@ -364,14 +364,17 @@ def test_failures_found_before_are_tried_first_and_reported_apart(here: Path) ->
 
 
 def test_ctrl_c_ends_a_campaign_and_reports_it(here: Path) -> None:
+    begun = here / "begun"
+    (here / "marks.py").write_text("open('begun', 'w').close()\n")
     with subprocess.Popen(
-        [COMMAND, "explore", "hello.py", "--runs", "1000000"], cwd=here, stdout=subprocess.PIPE, text=True
+        [COMMAND, "explore", "marks.py", "--runs", "1000000"], cwd=here, stdout=subprocess.PIPE, text=True
     ) as running:
-        time.sleep(3)
+        while not begun.exists() and running.poll() is None:
+            time.sleep(0.05)
         running.send_signal(signal.SIGINT)
         out, _ = running.communicate(timeout=30)
     assert running.returncode == 130
-    assert re.match(r"hello\.py: no failure in [\d,]+ runs?, [\d.]+ s, stopped by Ctrl-C", out)
+    assert re.match(r"marks\.py: no failure in [\d,]+ runs?, [\d.]+ s, stopped by Ctrl-C", out)
 
 
 # ---- mistakes

@@ -125,13 +125,15 @@ def run(
     run has failed; `allow`: calls that may reach the real system.
 
     A failure of the scenario is returned, not raised. Raises `UsageError` (no such target, a bad value),
-    `PlanError` (a plan that names no host of this world), `NothingToRun`, `EnvironmentProblem`. Leaves nothing behind.
+    `PlanError` (a plan that names no host of this world), `NothingToRun`, `EnvironmentProblem`. Leaves a child process:
+    the interpreter that has imported the target, for the next call with the same target and unchanged files, which then
+    takes milliseconds. It ends with the next call for another target, or with this process.
     """
     settings = _settings(faults, no_oracle, limit_virtual, limit_real, allow)
     epoch_s = plan.epoch_s if plan is not None else today_s()
     with tempfile.TemporaryDirectory(prefix="wavetank-trace-") as folder:
         path = os.path.join(folder, "trace")
-        with _session(scenario, settings, epoch_s=epoch_s) as session:
+        with _session(scenario, settings, epoch_s=epoch_s, warm=True) as session:
             if plan is not None:
                 session.check(plan)
             plan = plan or plan_for(seed, settings.families, epoch_s, session.hosts)
@@ -205,15 +207,15 @@ def _settings(
 
 
 def _session(
-    scenario: Scenario, settings: Settings, *, epoch_s: int, workers: int = 1
+    scenario: Scenario, settings: Settings, *, epoch_s: int, workers: int = 1, warm: bool = False
 ) -> AbstractContextManager[Session | NestedSession]:
     if isinstance(scenario, (str, os.PathLike)):
-        return Session(target.parse(os.fspath(scenario)), settings, epoch_s=epoch_s, workers=workers)
+        return Session(target.parse(os.fspath(scenario)), settings, epoch_s=epoch_s, workers=workers, warm=warm)
     if not callable(scenario):
         raise UsageError(f"a scenario is a function or the text of a TARGET, not {type(scenario).__name__}")
     found = target.of_function(scenario)
     if found is not None:
-        return Session(found, settings, epoch_s=epoch_s, workers=workers)
+        return Session(found, settings, epoch_s=epoch_s, workers=workers, warm=warm)
     from wavetank.campaign.nested import NestedSession  # here: it loads the simulated kernel
 
     return nullcontext(NestedSession(scenario, settings, epoch_s))

@@ -238,6 +238,21 @@ class Image:
             self._folder.remove()
             self._folder = None
 
+    @property
+    def pid(self) -> int:
+        """Its process id; 0 before it has started and after it was closed."""
+        return self._pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether its process is there, and waits for jobs."""
+        if not self._pid:
+            return False
+        try:
+            return os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+        except ChildProcessError:  # somebody else has waited for it
+            return False
+
     # ---- runs
 
     @property

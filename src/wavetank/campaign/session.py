@@ -15,6 +15,7 @@ from wavetank.campaign import target as targets
 from wavetank.campaign.hosts import Hosts
 from wavetank.campaign.order import ImageOrder
 from wavetank.campaign.runner import Finished, Image
+from wavetank.campaign.warm import Loan, borrow, give_back
 from wavetank.errors import UsageError, did_you_mean
 from wavetank.plan import Plan
 from wavetank.world.job import Job, RunResult, Target
@@ -95,10 +96,22 @@ class Runs(Protocol):
 
 
 class Session:
-    """A target prepared in an image, with its settings. A context manager; see `Image` for what entering raises."""
+    """A target prepared in an image, with its settings. A context manager; see `Image` for what entering raises.
+
+    `warm`: the image is kept for the next such session of the same target; one run at a time.
+    """
+
+    image: Image
 
     def __init__(
-        self, target: Target, settings: Settings, *, epoch_s: int | None = None, workers: int = 1, cwd: str = ""
+        self,
+        target: Target,
+        settings: Settings,
+        *,
+        epoch_s: int | None = None,
+        workers: int = 1,
+        cwd: str = "",
+        warm: bool = False,
     ) -> None:
         self.target = target
         self.settings = settings
@@ -107,11 +120,18 @@ class Session:
         self._hosts = Hosts([script.host for script in target.scripts], self.epoch_s, self.run)
         #: Whether an exception that fails a run is shown in `pdb`, on the terminal; then real time has no limit.
         self.debugger = False
-        order = ImageOrder(target, **_stand_ins)
-        self.image = Image(order, targets.search_path(target), workers=workers)
+        self._order = ImageOrder(target, **_stand_ins)
+        self._path = targets.search_path(target)
+        self._workers = workers
+        self._warm = warm
+        self._loan: Loan | None = None
 
     def __enter__(self) -> Self:
-        self.image.__enter__()
+        if self._warm:
+            self._loan = borrow(self._order, self._path)
+            self.image = self._loan.image
+        else:
+            self.image = Image(self._order, self._path, workers=self._workers).__enter__()
         try:
             self._hosts.learn_for(self.settings.families)
         except BaseException:
@@ -120,7 +140,10 @@ class Session:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
-        self.image.close()
+        if self._loan is not None and kind is None:
+            give_back(self._loan)
+        else:
+            self.image.close()
 
     @property
     def hosts(self) -> list[str]:
