@@ -131,6 +131,29 @@ def test_an_exception_out_of_a_main_is_a_failure_at_the_programs_own_line(worlds
     assert result.status == 1
 
 
+def fails_in_a_task_group(world: World) -> None:
+    async def refuse() -> None:
+        raise ValueError("boo")
+
+    async def main() -> None:
+        import asyncio
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(asyncio.sleep(1))
+            group.create_task(refuse())
+
+    world.host("a").run(main).result()
+
+
+def test_of_a_group_of_exceptions_the_first_is_the_failure(worlds: Worlds) -> None:
+    failure = worlds.run("fails_in_a_task_group").failure
+    assert failure is not None
+    assert failure.error == "ValueError: boo"
+    assert failure.where.endswith(" in refuse")
+    assert "in ExceptionGroup: unhandled errors in a TaskGroup (1 sub-exception)" in failure.summary
+    assert "TaskGroup (1 sub-exception)" in failure.traceback
+
+
 def test_an_oracle_can_be_switched_off(worlds: Worlds) -> None:
     passed(worlds.run("nobody_asks", oracles_off=("exception",)))
 

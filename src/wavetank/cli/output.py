@@ -90,10 +90,10 @@ def _place(record: FailureRecord) -> Iterator[str]:
     if found is not None:
         line = re.escape(f'", line {found[2]}, in ')
         text = re.search(
-            rf'File ".*{re.escape(os.path.basename(found[1]))}{line}.*\n( +(?!File ").*)', record.traceback
-        )
+            rf'File ".*{re.escape(os.path.basename(found[1]))}{line}.*\n([ |]+(?!File ").*)', record.traceback
+        )  # in a group of exceptions, each line begins with a bar
         if text is not None:
-            yield f"    {text[1].strip()}"
+            yield f"    {text[1].strip(' |')}"
     yield ""
 
 
@@ -126,7 +126,7 @@ def _choices(plan: Plan, result: RunResult) -> list[str]:
 
 def _without(text: str, shown: str) -> str:
     """What a program wrote, without the traceback at its end that is shown above."""
-    return text.rstrip().removesuffix(shown.strip()) if shown.strip() else text
+    return text.rstrip().removesuffix(shown.strip()).rstrip() if shown.strip() else text
 
 
 def _section(title: str, lines: Sequence[str]) -> None:

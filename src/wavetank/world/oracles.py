@@ -117,11 +117,14 @@ class Oracles:
 
 
 def exception_record(kind: str, host: str, time_ns: int, error: BaseException, context: str) -> FailureRecord:
-    """The words for a failure that is an exception."""
-    place = places.innermost(places.of_exception(error))
+    """The words for a failure that is an exception; of a group of them, the first that is none is the failure."""
+    first = places.first_of(error)
+    place = places.innermost(places.of_exception(first)) or places.innermost(places.of_exception(error))
+    if first is not error:
+        context = f"{context}\nin {places.last_line(error)}".strip()
     return FailureRecord(
         kind=kind,
-        error=places.last_line(error),
+        error=places.last_line(first),
         host=host,
         time_ns=time_ns,
         where=str(place) if place else "",

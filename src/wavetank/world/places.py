@@ -76,6 +76,13 @@ def of_exception(error: BaseException) -> list[Place]:
     return found[::-1] if pointed is None else [*found[::-1], pointed]
 
 
+def first_of(error: BaseException) -> BaseException:
+    """The exception itself, or of a group, however deep, the first one in it."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
 def of_function(function: Any) -> Place | None:
     """Where a function begins, None when it is not written in Python."""
     code = getattr(function, "__code__", None)
