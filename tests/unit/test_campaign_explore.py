@@ -187,6 +187,14 @@ def test_a_spin_is_the_same_wherever_the_watchdog_finds_it() -> None:
     assert confirm(session, failed("aa", error="a timer is 0 s late", kind="spin")).failure.kind == "spin"
 
 
+def test_a_spin_has_one_cause_at_any_line_of_its_file() -> None:
+    seen = [failed("", error="no time passes", kind="spin") for _ in range(3)]
+    for result, where in zip(seen, ("a.py:8 in main", "a.py:9 in helper", "b.py:9 in main"), strict=True):
+        assert result.failure is not None
+        result.failure.where = where
+    assert confirming.cause(seen[0]) == confirming.cause(seen[1]) != confirming.cause(seen[2])
+
+
 # ---- failure files
 
 

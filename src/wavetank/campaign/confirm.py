@@ -24,6 +24,7 @@ import msgspec
 
 from wavetank.campaign.session import Runs
 from wavetank.errors import TraceError
+from wavetank.failure_file import FailureFile
 from wavetank.kernel.choices import LISTED_LIMIT
 from wavetank.plan import Plan
 from wavetank.trace.reading import read_trace
@@ -79,7 +80,7 @@ def confirm(session: Runs, plan: Plan, first: RunResult) -> Verdict:
     opaque: tuple[str, ...] = ()
     before = first
     for _ in range(ROUNDS):
-        again = session.run(plan, opaque=opaque, want_choices=True, limit_real_s=limit_of(session, first))
+        again = session.run(plan, opaque=opaque, want_choices=True, limit_real_s=limit_of(session, first.failure))
         if same(before, again):
             return _with_choices(session, plan, again, opaque)
         more = {*opaque, *_differing(before, again)}
@@ -100,20 +101,20 @@ def _with_choices(session: Runs, plan: Plan, result: RunResult, opaque: tuple[st
         # Killed for its real time, it could not tell its choices; or there are too many. The seed replays it.
         return Verdict(plan, plan, result, opaque)
     explicit = msgspec.structs.replace(plan, choices=dict(result.choices))
-    third = traced(session, explicit, opaque, limit_of(session, result))
+    third = traced(session, explicit, opaque, limit_of(session, result.failure))
     if same(result, third):
         return Verdict(explicit, plan, third, opaque)
     # Its seed repeats it, its choices do not. Then it is the seed that goes into the failure file.
     return Verdict(plan, plan, result, opaque)
 
 
-def limit_of(session: Runs, seen: RunResult) -> float:
-    """The limit on real time for a run that is to fail as `seen` did.
+def limit_of(session: Runs, seen: FailureRecord | FailureFile | None) -> float:
+    """The limit on real time for a run that is to fail as `seen` says.
 
     What spins is watched more closely the second time: the watchdog begins to look after a part of its limit.
     """
     limit_s = session.settings.limit_real_s
-    return min(_SPIN_LIMIT_S, limit_s) if seen.failure is not None and seen.failure.kind == SPIN else limit_s
+    return min(_SPIN_LIMIT_S, limit_s) if seen is not None and seen.kind == SPIN else limit_s
 
 
 def traced(session: Runs, plan: Plan, opaque: tuple[str, ...], limit_real_s: float | None = None) -> RunResult:
@@ -192,7 +193,11 @@ def _shown(record: Record | None) -> str:
 
 
 def cause(result: RunResult) -> tuple[str, ...]:
-    """What failures with one cause share: kind, type of the error, and the user's line."""
+    """What failures with one cause share: kind, type of the error, and the user's line; of a spin, the user's file.
+
+    The watchdog looks at a loop at any of its lines, and of the functions that it calls.
+    """
     record = result.failure
     assert record is not None, "no failure"
-    return (record.kind, record.error.partition(":")[0], record.where)
+    where = record.where.partition(":")[0] if record.kind == SPIN else record.where
+    return (record.kind, record.error.partition(":")[0], where)

@@ -60,7 +60,7 @@ class _Shrinking:
         self.choices: dict[str, int] = dict(verdict.plan.choices)
         self.until = time.monotonic() + limit_s
         self.stop = stop
-        self.limit_real_s = limit_of(session, verdict.result)
+        self.limit_real_s = limit_of(session, verdict.result.failure)
         self.tried: set[tuple[tuple[AnyFault, ...], tuple[tuple[str, int], ...]]] = set()
         self.over = False
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from wavetank.campaign import failures
+from wavetank.campaign.confirm import limit_of
 from wavetank.campaign.session import Session
 from wavetank.errors import FailureFileError
 from wavetank.failure_file import FailureFile, read_failure
@@ -39,7 +40,8 @@ def replay_all(session: Session, folder: Path) -> tuple[list[Stored], list[str]]
             unreadable.append(f"{file}: {error.what}")
             continue
         if len(found) < MOST and _same(failures.target_of(failure), session.target):
-            result = session.run(failure.plan, opaque=failure.opaque)
+            limit_s = limit_of(session, failure)
+            result = session.run(failure.plan, opaque=failure.opaque, limit_real_s=limit_s)
             found.append(Stored(file, failure, result.failure))
     return found, unreadable
 
