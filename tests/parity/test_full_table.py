@@ -1,4 +1,4 @@
-"""A process that can have no more descriptors: what accept, socketpair and pipe leave behind."""
+"""A process that can have no more descriptors: what accept, socketpair and pipe leave behind; files do not open."""
 
 from typing import Any
 
@@ -20,6 +20,11 @@ def accepts_without_room() -> Any:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (number % 1_000_000, hard))  # simulated descriptors start there
     seen = [attempt(listener.accept), attempt(empty.accept), attempt(os.dup, client.fileno())]  # type: ignore[name-defined]  # noqa: F821
+    for opens in (open, os.open):
+        try:
+            opens(os.devnull, *([os.O_RDONLY] if opens is os.open else []))
+        except OSError as problem:
+            seen.append((problem.errno, problem.filename))
     spare.pop().close()
     seen += [attempt(socket.socketpair), attempt(os.pipe)]  # type: ignore[name-defined]  # noqa: F821
     accepted, _ = listener.accept()
@@ -33,3 +38,4 @@ def test_a_full_table_loses_no_connection() -> None:
     found = simulated(accepts_without_room, faces=FACES)
     assert found == real(accepts_without_room)
     assert found[-1] == b"still there"
+    assert (24, "/dev/null") in found

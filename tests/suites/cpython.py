@@ -9,32 +9,14 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import json
-import os
 import platform
-import re
-import subprocess
-import sys
-import tempfile
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
-from fnmatch import fnmatch
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from wavetank.campaign.session import Session, Settings
-from wavetank.campaign.target import parse
-from wavetank.plan import Plan
+from tests.suites.engine import Comparison, compare
 
-SCRIPT = Path(__file__).with_name("suite_script.py")
-#: So many tests of one module may hang, or bring the program down, before the rest counts as not run.
-PATIENCE = 40
-REAL_LIMIT_S = 600.0
-PATH = re.compile(r"(?<![\w.])/[^\s>'\"]+")
-REFUSAL = re.compile(r"wavetank\.errors\.NotSimulated\w*: .* is not simulated")
-#: What a name of a suite has that the name of a file should not.
-NO_FILE = r"[^\w.]+"
 #: Tests with the same reason are named, up to so many.
 NAMED = 8
 HEAD = """# CPython's own suites inside the simulator
@@ -62,59 +44,6 @@ Why the rest is different, besides what is refused by name (processes, urgent da
 SHOWN_LINES = 25
 
 
-@dataclass
-class Outcome:
-    """One test: `kind` is ok, skip, fail or hang."""
-
-    kind: str
-    reason: str = ""
-
-
-@dataclass
-class Comparison:
-    """One module, on both sides."""
-
-    module: str
-    real: dict[str, Outcome] = field(default_factory=dict)
-    simulated: dict[str, Outcome] = field(default_factory=dict)
-
-    @property
-    def passed_real(self) -> list[str]:
-        """The tests that count."""
-        return [name for name, outcome in self.real.items() if outcome.kind == "ok"]
-
-    @property
-    def passed(self) -> list[str]:
-        """Those that pass on both sides."""
-        return [name for name in self.passed_real if self.of(name).kind == "ok"]
-
-    @property
-    def different(self) -> dict[str, Outcome]:
-        """Those that pass on the real system only."""
-        return {name: self.of(name) for name in self.passed_real if self.of(name).kind != "ok"}
-
-    def of(self, name: str) -> Outcome:
-        """How a test ended in the simulator."""
-        if name in self.simulated:
-            return self.simulated[name]
-        holder = next((each for each in self.simulated if "setUp" in each and _holds(each, name)), None)
-        return self.simulated[holder] if holder else Outcome("not run")
-
-    def why(self, name: str) -> str:
-        """The reason of a difference, in a few words."""
-        outcome = self.of(name)
-        text = outcome.reason.strip()
-        refusal = next((line for line in text.splitlines() if REFUSAL.match(line)), "")
-        if refusal:
-            return f"refused: {refusal.partition(': ')[2].partition(' is not')[0]}"
-        last = text.splitlines()[-1][:150] if text else ""
-        return f"{outcome.kind}: {PATH.sub('PATH', last)}"
-
-
-def _holds(holder: str, name: str) -> bool:
-    return name.startswith(holder.partition("(")[2].rstrip(")") + ".")
-
-
 #: The suites of the page, in its order.
 _ASYNCIO = """streams events sock_lowlevel server buffered_proto sslproto ssl sendfile locks queues timeouts taskgroups
     waitfor runners base_events selector_events unix_events tasks futures threads staggered context pep492"""
@@ -126,73 +55,6 @@ MODULES = (
     *(f"test.test_asyncio.test_{name}" for name in _ASYNCIO.split()),
     *(f"test.test_{name}" for name in _OTHERS.split()),
 )
-
-
-def compare(module: str, patterns: Sequence[str] = (), keep: Path | None = None) -> Comparison:
-    """Run one unittest module on both sides; `keep` is a folder for what the real system answers, to ask it once."""
-    kept = keep and keep / f"{platform.python_version()}-{re.sub(NO_FILE, '-', module)}.json"
-    if kept and kept.exists():
-        real = {name: Outcome(**outcome) for name, outcome in json.loads(kept.read_text()).items()}
-        if patterns:
-            real = {name: real[name] for name in real if any(fnmatch(name, f"*{each}*") for each in patterns)}
-    else:
-        real = _side(_real, module, patterns)
-        if kept and not patterns:
-            kept.write_text(json.dumps({name: asdict(outcome) for name, outcome in real.items()}))
-    return Comparison(module, real, _side(_simulated, module, patterns))
-
-
-def _side(run: Callable[[list[str], str], str], module: str, patterns: Sequence[str]) -> dict[str, Outcome]:
-    with tempfile.TemporaryDirectory() as folder:
-        results = Path(folder, "results")
-        results.touch()
-        work = Path(folder, "work")
-        work.mkdir()
-        for _ in range(PATIENCE):
-            before = results.stat().st_size
-            message = run([str(results), module, *patterns], str(work))
-            lines = [json.loads(line) for line in results.read_text().splitlines()]
-            if lines and lines[-1][0] == "finished":
-                break
-            left = _unfinished(lines)
-            with results.open("a") as file:
-                for name in left:
-                    file.write(json.dumps(["end", name, "hang", message]) + "\n")
-            if results.stat().st_size == before:
-                lines.append(["end", module, "fail", message])
-                break
-        else:
-            lines = [json.loads(line) for line in results.read_text().splitlines()]
-    return {name: Outcome(*rest) for kind, name, *rest in lines if kind == "end"}
-
-
-def _unfinished(lines: list[list[str]]) -> list[str]:
-    ended = {line[1] for line in lines if line[0] == "end"}
-    return [line[1] for line in lines if line[0] == "start" and line[1] not in ended]
-
-
-def _real(arguments: list[str], folder: str) -> str:
-    try:
-        done = subprocess.run(
-            [sys.executable, str(SCRIPT), *arguments],
-            cwd=folder,
-            env=os.environ | {"SUITE_LIMIT_S": "60"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=REAL_LIMIT_S,
-        )
-    except subprocess.TimeoutExpired:
-        return "too long"
-    return f"status {done.returncode}: {done.stderr.decode(errors='replace')[-2000:]}"
-
-
-def _simulated(arguments: list[str], folder: str) -> str:
-    settings = Settings(no_oracle=("exception", "unhandled"), limit_virtual_ns=36_000 * 10**9, limit_real_s=120.0)
-    with Session(parse(str(SCRIPT), arguments), settings, cwd=folder) as session:
-        result = session.run(Plan(epoch_s=session.epoch_s))
-    if result.failure is not None:
-        return f"{result.failure.traceback}\n{result.failure.kind}: {result.failure.error}"
-    return f"status {result.status}: {result.outputs[0].stderr[-2000:]}"
 
 
 def section(comparisons: Sequence[Comparison], command: str) -> str:
@@ -251,7 +113,7 @@ def _main() -> None:
     given = parser.parse_args()
     comparisons = []
     for module in given.modules or MODULES:
-        if not module.startswith("pytest:") and find_spec(module) is None:
+        if find_spec(module) is None:
             print(f"{module}: not in this Python")
             continue
         comparison = compare(module, given.test, given.keep)

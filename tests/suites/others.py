@@ -1,109 +1,185 @@
 """Other people's suites inside the simulator and on the real system: `python -m tests.suites.others [SUITE...]`.
 
-Twisted and Trio bring their tests along; those of anyio, websockets and aiohttp are in their source archives, which
-`--sources FOLDER` holds unpacked. The machinery is that of `cpython`; what counts is what passes on the real system.
-A skip has one of a few reasons (`SKIPS`), and no module is skipped as a whole.
+SUITE is a name of the table (`--list` prints it), the beginning of some names, or any target of one's own: a module of
+unittest or trial (`tornado.test.iostream_test`), or `pytest:` and what pytest is given, with commas between
+(`pytest:tests/test_server.py,-pno:asyncio`). `--in FOLDER` is the unpacked source archive in which a target of one's
+own lies; those of the table are looked for in `--sources FOLDER`, each under the name of its project.
+
+What counts is what passes on the real system. A test that passes there only is *skipped* when its report shows one of a
+few reasons (`SKIPS`), else *failed*; no module is skipped as a whole. `--test PATTERN` picks tests, `--show` prints why
+tests differ, `--keep FOLDER` keeps the real system's answers, `--page FILE` writes the table.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime
+import platform
 import re
+import sys
 from collections import Counter
+from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
-from tests.suites import cpython
-from tests.suites.cpython import Comparison, compare
+from tests.suites.engine import Comparison, compare
+from tests.suites.named import SUITES, Suite
 
-_TRIO = "-ptrio._tests.pytest_plugin"
-#: What each suite is given to; `{sources}` is the folder of unpacked archives.
-SUITES = {
-    **{
-        f"twisted.internet {name}": f"twisted.internet.test.test_{name}"
-        for name in ("tcp", "udp", "unix", "tls", "core", "time", "threads", "endpoints")
-    },
-    **{f"twisted.web {name}": f"twisted.web.test.test_{name}" for name in ("http", "web", "client", "agent", "static")},
-    **{f"twisted.protocols {name}": f"twisted.test.test_{name}" for name in ("protocols", "policies", "amp", "ftp")},
-    **{
-        f"trio {name}": f"pytest:--pyargs,trio._tests.test_{name},{_TRIO}"
-        for name in (
-            "socket", "ssl", "highlevel_socket", "highlevel_generic", "highlevel_open_tcp_stream",
-            "highlevel_open_tcp_listeners", "highlevel_open_unix_stream", "highlevel_serve_listeners",
-            "highlevel_ssl_helpers", "unix_pipes",
-        )
-    },
-    "anyio sockets": "pytest:{sources}/anyio/tests/test_sockets.py",
-    "websockets asyncio": "pytest:{sources}/websockets/tests/asyncio",
-    "websockets sync": "pytest:{sources}/websockets/tests/sync",
-    "aiohttp server": "pytest:{sources}/aiohttp/tests/test_web_functional.py",
-    "aiohttp client": "pytest:{sources}/aiohttp/tests/test_client_functional.py",
-}  # fmt: skip
+#: Of a traceback, this much from its end.
+SHOWN_LINES = 25
+#: Tests with the same reason are named, up to so many.
+NAMED = 4
 #: The kinds of reasons why a test is not comparable, by what its report says.
 SKIPS = {
-    "starts a process": r"subprocess\.Popen|os\.fork|posix_spawn|spawnProcess|Process",
-    "a call that is refused by name": r"NotSimulated|is not simulated",
-    "asks the real machine through C code": r"_posixifaces",
+    "starts a process of the real system": r"refused: (subprocess\.Popen|os\.(fork|posix_spawn|system|exec))",
+    "a call that is refused by name": r"refused: ",
 }
+HEAD = """# Other people's suites inside the simulator
+
+Unmodified test suites of other projects, run as ordinary programs in a simulated world and, with the same runner, on
+the real system. *Share* is of what passes on the real system here: a test that fails or is skipped there says nothing.
+*Skipped* are tests that meet what the simulator refuses by name; every other difference is *failed*.
+
+`python -m tests.suites.others SUITE... --page FILE` writes this page, and keeps the rows of suites that it was not
+asked for; `--list` prints the suites. `tests/suites/test_others.py` holds the shares (`make test-long`)."""
 
 
-def kind_of(reason: str) -> str:
+def kind_of(why: str) -> str:
     """Which kind of reason this is; empty: none, so it counts as failed."""
-    return next((kind for kind, pattern in SKIPS.items() if re.search(pattern, reason)), "")
+    return next((kind for kind, pattern in SKIPS.items() if re.match(pattern, why)), "")
+
+
+def chosen(asked: Sequence[str], folder: Path | None) -> dict[str, Suite]:
+    """The suites that are meant, by name."""
+    found: dict[str, Suite] = {}
+    for each in asked:
+        of_table = {name: suite for name, suite in SUITES.items() if name == each or name.startswith(f"{each} ")}
+        found |= of_table if of_table and folder is None else {each: Suite(each)}
+    return found if asked else SUITES
+
+
+def skipped(comparison: Comparison) -> list[str]:
+    """Tests that meet what is refused by name."""
+    return [test for test in comparison.different if kind_of(comparison.why(test))]
 
 
 def row(name: str, comparison: Comparison) -> str:
     """One line of the table."""
-    skipped = [test for test, outcome in comparison.different.items() if kind_of(outcome.reason)]
-    real, passed = len(comparison.passed_real), len(comparison.passed)
+    real, passed, without = len(comparison.passed_real), len(comparison.passed), len(skipped(comparison))
     share = f"{passed / real:.1%}" if real else "-"
-    failed = real - passed - len(skipped)
-    return f"| {name} | {len(comparison.real)} | {real} | {passed} | {len(skipped)} | {failed} | {share} |"
+    return f"| {name} | {len(comparison.real)} | {real} | {passed} | {without} | {real - passed - without} | {share} |"
 
 
-def page(rows: list[str], reasons: Counter[str]) -> str:
-    """The table, and why tests are skipped."""
-    lines = [
+def reasons(name: str, comparison: Comparison) -> list[str]:
+    """A line for each reason why tests of this suite are different."""
+    groups: dict[str, list[str]] = {}
+    for test in comparison.different:
+        groups.setdefault(comparison.why(test), []).append(re.split(r"::|\.(?=test)", test)[-1])
+    lines = []
+    for why, tests in sorted(groups.items(), key=lambda item: -len(item[1])):
+        shown = ", ".join(tests[:NAMED]) + (", ..." if len(tests) > NAMED else "")
+        lines.append("| " + " | ".join(each.replace("|", "/") for each in (name, why, str(len(tests)), shown)) + " |")
+    return [line.replace("_", "\\_") for line in lines]
+
+
+def write_page(path: Path, rows: dict[str, str], why: dict[str, list[str]]) -> None:
+    """Put the rows into the page; those of suites that were not run stay."""
+    old = path.read_text().splitlines() if path.exists() else []
+    tables = [line for line in old if line.startswith("| ") and not line.startswith(("| suite", "| **all"))]
+    kept = {name_in(line): line for line in tables if line.count(" | ") == 6}
+    kept_why: dict[str, list[str]] = {}
+    for line in tables:
+        if line.count(" | ") == 3:
+            kept_why.setdefault(name_in(line).replace("\\_", "_"), []).append(line)
+    kept |= rows
+    kept_why |= why
+    order = [*(name for name in SUITES if name in kept), *sorted(kept.keys() - SUITES.keys())]
+    sums = [sum(int(kept[name].split(" | ")[column]) for name in order) for column in range(1, 6)]
+    share = f"{sums[2] / max(1, sums[1]):.1%}"
+    note = path.read_text().partition("\n## Why\n")[2] if path.exists() else "\n"
+    text = [
+        HEAD,
+        "",
+        f"- date: {datetime.datetime.now(datetime.UTC):%Y-%m-%d}",
+        "- command: `python -m tests.suites.others --sources FOLDER --page docs/results/other-suites.md`",
+        f"- {platform.system()} {platform.release()}, {platform.machine()}; CPython {platform.python_version()}, "
+        + ", ".join(f"{each} {_version(each)}" for each in sorted({name.split()[0].split(".")[0] for name in order})),
+        "",
         "| suite | ran | passed on Linux | of these passed simulated | skipped | failed | share |",
         "|---|---:|---:|---:|---:|---:|---:|",
-        *rows,
+        *(kept[name] for name in order),
+        f"| **all** | {' | '.join(map(str, sums))} | {share} |",
         "",
-        "| skipped because | tests |",
-        "|---|---:|",
-        *(f"| {kind} | {count} |" for kind, count in reasons.most_common()),
+        "| suite | why different | tests | which |",
+        "|---|---|---:|---|",
+        *(line for name in order for line in kept_why.get(name, [])),
+        "",
+        "## Why",
     ]
-    return "\n".join(lines) + "\n"
+    path.write_text("\n".join(text) + "\n" + note)
+
+
+def name_in(line: str) -> str:
+    """The suite of a row."""
+    return line.removeprefix("| ").partition(" | ")[0]
+
+
+def _version(project: str) -> str:
+    try:
+        return version(project)
+    except ImportError:
+        return "(not installed)"
 
 
 def _main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.suites.others", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("suites", nargs="*", metavar="SUITE")
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("--in", type=Path, metavar="FOLDER", dest="folder")
     parser.add_argument("--sources", type=Path, metavar="FOLDER")
     parser.add_argument("--keep", type=Path, metavar="FOLDER")
     parser.add_argument("--test", action="append", default=[], metavar="PATTERN")
     parser.add_argument("--show", action="store_true")
     parser.add_argument("--page", type=Path, metavar="FILE")
     given = parser.parse_args()
-    rows: list[str] = []
-    reasons: Counter[str] = Counter()
-    for name in given.suites or SUITES:
-        target = SUITES[name]
-        if "{sources}" in target:
-            if given.sources is None:
-                print(f"{name}: needs --sources")
-                continue
-            target = target.format(sources=given.sources)
-        comparison = compare(target, given.test, given.keep)
-        rows.append(row(name, comparison))
-        print(rows[-1], flush=True)
-        for test, outcome in comparison.different.items():
-            kind = kind_of(outcome.reason)
-            reasons[kind] += bool(kind)
-            if not kind or given.show:
-                print(f"  {test.rpartition('test.')[2]}: {comparison.why(test)}")
-                if given.show:
-                    print("\n".join(f"    {line}" for line in outcome.reason.splitlines()[-cpython.SHOWN_LINES :]))
+    if given.list:
+        for name, suite in SUITES.items():
+            print(f"{name:40} {suite.target}" + (f" in {suite.project}" if suite.project else ""))
+        return
+    rows: dict[str, str] = {}
+    why: dict[str, list[str]] = {}
+    for name, suite in chosen(given.suites, given.folder).items():
+        if suite.project and given.sources is None:
+            print(f"{name}: is in the source archive of {suite.project}; give its parent with --sources", flush=True)
+            continue
+        try:
+            comparison = compare(suite.target, given.test, given.keep, suite.place(given.sources) or given.folder)
+        except ValueError as problem:
+            sys.exit(f"{name}: {problem}")
+        rows[name] = row(name, comparison)
+        why[name] = reasons(name, comparison)
+        print(rows[name], flush=True)
+        if not comparison.passed_real:
+            _tell_nothing(comparison)
+        _tell(comparison, given.show)
     if given.page:
-        given.page.write_text(page(rows, Counter({kind: count for kind, count in reasons.items() if count})))
+        write_page(given.page, rows, why)
+
+
+def _tell_nothing(comparison: Comparison) -> None:
+    """Nothing passes on the real system: say what stands in the way."""
+    counts = Counter((outcome.kind, outcome.reason[-1500:]) for outcome in comparison.real.values())
+    for (kind, reason), count in counts.most_common(3):
+        print(f"  on the real system, {count} x {kind}: {reason}", flush=True)
+
+
+def _tell(comparison: Comparison, show: bool) -> None:
+    for test, outcome in comparison.different.items():
+        print(f"  {test}: {comparison.why(test)}")
+        if show:
+            print("\n".join(f"    {line}" for line in outcome.reason.splitlines()[-SHOWN_LINES:]), flush=True)
 
 
 if __name__ == "__main__":

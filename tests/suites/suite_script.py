@@ -1,7 +1,8 @@
 """A program of its own: runs one suite, `suite_script.py RESULTS MODULE [PATTERN...]`, simulated or not.
 
-MODULE is a module of unittest or of trial, whose tests are tests of unittest, too; or `pytest:` and what pytest is
-given (a file, or `--pyargs` and a module), with commas between.
+MODULE is a module of unittest or of trial, whose tests are tests of unittest, too, or a package of them; or `pytest:`
+and what pytest is given (a file, or `--pyargs` and a module), with commas between. The current folder is where it is
+looked for, then the installed packages.
 
 Each line of RESULTS is one JSON list: `["start", test]`, or `["end", test, outcome, reason]` with outcome ok, skip or
 fail. Tests that stand there already are left out, so that whoever started this can go on behind a test that hung.
@@ -9,8 +10,11 @@ fail. Tests that stand there already are left out, so that whoever started this 
 
 import faulthandler
 import fnmatch
+import importlib.util
 import json
 import os
+import pkgutil
+import re
 import signal
 import sys
 import unittest
@@ -25,6 +29,23 @@ RESOURCES = ("cpu",)
 LIMIT_S = float(os.environ.get("SUITE_LIMIT_S", "0"))
 #: These want the resource "network" and use only loopback.
 LOCAL = ("test.test_socketserver",)
+TEST_MODULE = re.compile(r"\.(test_\w+|\w+_test)$")
+
+
+class Refusals:
+    """What the simulator refused during a test: a program may swallow the error, and fail by what is missing then."""
+
+    def __init__(self):
+        module = sys.modules.get("wavetank.kernel.refusals")
+        self.counts = module.refused if module else {}
+        self.before = {}
+
+    def begin(self):
+        self.before = dict(self.counts)
+
+    def note(self, outcome, reason):
+        names = [name for name, count in self.counts.items() if count != self.before.get(name, 0)]
+        return (outcome, f"{reason}\nrefused during the test: {', '.join(names)}" if names else reason)
 
 
 class Log(unittest.TestResult):
@@ -34,6 +55,7 @@ class Log(unittest.TestResult):
         super().__init__()
         self.file = file
         self.outcome = None
+        self.refusals = Refusals()
 
     def write(self, *items):
         self.file.write(json.dumps(items) + "\n")
@@ -41,6 +63,7 @@ class Log(unittest.TestResult):
     def startTest(self, test):
         super().startTest(test)
         self.outcome = ("ok", "")
+        self.refusals.begin()
         self.write("start", test.id())
         if LIMIT_S:
             faulthandler.dump_traceback_later(LIMIT_S, exit=True)
@@ -48,7 +71,7 @@ class Log(unittest.TestResult):
     def stopTest(self, test):
         super().stopTest(test)
         if self.outcome is not None:  # 3.12.1 stops tests of skipped classes that it has not started
-            self.write("end", test.id(), *self.outcome)
+            self.write("end", test.id(), *self.refusals.note(*self.outcome))
         self.outcome = None
 
     def note(self, test, outcome, reason):
@@ -82,6 +105,18 @@ def flat(suite):
             yield test
 
 
+def modules(name):
+    """The module itself; of a package that does not say what its tests are, all modules of tests."""
+    try:
+        package = importlib.import_module(name)
+    except ImportError:
+        return [name]  # a test in a module, or one that has to be reported
+    if not hasattr(package, "__path__") or hasattr(package, "load_tests"):
+        return [name]
+    found = (each.name for each in pkgutil.walk_packages(package.__path__, f"{name}."))
+    return sorted(each for each in found if TEST_MODULE.search(each))
+
+
 def known(path):
     with open(path) as file:
         return {json.loads(line)[1] for line in file}
@@ -95,6 +130,7 @@ class Plugin:
         self.done = done
         self.patterns = patterns
         self.outcomes = {}
+        self.refusals = Refusals()
 
     def write(self, *items):
         self.file.write(json.dumps(items) + "\n")
@@ -113,6 +149,7 @@ class Plugin:
 
     def pytest_runtest_logstart(self, nodeid, location):
         self.outcomes[nodeid] = ("ok", "")
+        self.refusals.begin()
         self.write("start", nodeid)
         if LIMIT_S:
             faulthandler.dump_traceback_later(LIMIT_S, exit=True)
@@ -124,14 +161,24 @@ class Plugin:
             self.outcomes[report.nodeid] = ("skip", str(report.longrepr))
 
     def pytest_runtest_logfinish(self, nodeid, location):
-        self.write("end", nodeid, *self.outcomes.pop(nodeid))
+        self.write("end", nodeid, *self.refusals.note(*self.outcomes.pop(nodeid)))
 
 
 def run_pytest(path, given, patterns):
     import pytest
 
-    without = ["cacheprovider", "randomly", "xdist", "timeout", "wavetank"]
-    arguments = [*given.split(","), "-q", "-s", "--tb=short", *(f"-pno:{name}" for name in without)]
+    without = ["cacheprovider", "randomly", "xdist", "wavetank"]
+    limits = ["-otimeout=0"] if importlib.util.find_spec("pytest_timeout") else []  # of another's: it ends everything
+    arguments = [
+        *given.split(","),
+        "-q",
+        "-s",
+        "--tb=short",
+        "-o",
+        "addopts=",
+        *limits,
+        *(f"-pno:{name}" for name in without),
+    ]
     with open(path, "a", buffering=1) as file:
         pytest.main(arguments, plugins=[Plugin(file, known(path), patterns)])
         faulthandler.cancel_dump_traceback_later()
@@ -146,11 +193,13 @@ def main(path, module, patterns):
     if support is not None:
         support.use_resources = dict.fromkeys(resources) if sys.version_info >= (3, 14) else resources
     done = known(path)
+    sys.path.insert(0, os.getcwd())
     suite = unittest.TestSuite()
-    for test in flat(unittest.defaultTestLoader.loadTestsFromName(module)):
-        name = test.id()
-        if name not in done and (not patterns or any(fnmatch.fnmatch(name, f"*{each}*") for each in patterns)):
-            suite.addTest(test)
+    for each in modules(module):
+        for test in flat(unittest.defaultTestLoader.loadTestsFromName(each)):
+            name = test.id()
+            if name not in done and (not patterns or any(fnmatch.fnmatch(name, f"*{each}*") for each in patterns)):
+                suite.addTest(test)
     with open(path, "a", buffering=1) as file:
         suite.run(Log(file))
         file.write(json.dumps(["finished", "", ""]) + "\n")

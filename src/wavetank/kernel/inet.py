@@ -1,7 +1,9 @@
 """Internet addresses in Python's form: what `_socket` accepts as an address tuple, and what it gives back.
 
 Owns checking and its error texts (CPython Modules/socketmodule.c, `getsockaddrarg`), resolution of names in addresses,
-and presentation. Inside the kernel an address is a string without zone, IPv4 ones always plain.
+and presentation. Inside the kernel an address is a string without zone, IPv4 ones always plain: all hosts are on one
+link, so that of an address of fe80::/10 is known, and only what a program says about it is checked. Measured on Linux
+6.18; net/ipv6/af_inet6.c (`__inet6_bind`), net/ipv6/tcp_ipv6.c (`tcp_v6_connect`).
 """
 
 from __future__ import annotations
@@ -11,10 +13,12 @@ from operator import index
 from typing import Any
 
 from wavetank.kernel import names
+from wavetank.kernel.addrinfo import INTERFACES
 from wavetank.kernel.file import error
-from wavetank.network.address import unmapped
+from wavetank.network.address import is_link_local, unmapped
 
 _FAMILY_NAMES = {2: "AF_INET", 10: "AF_INET6"}
+_ETHERNET = 2  # the index of `eth0` in `INTERFACES`
 
 
 def parse_address(family: int, address: Any, call: str) -> tuple[str, int]:
@@ -45,7 +49,30 @@ def display(family: int, ip: str, port: int) -> tuple[Any, ...]:
     """The address tuple that a program sees: `(host, port)` or `(host, port, flowinfo, scope)`."""
     if family == 2:
         return ip, port
-    return (ip if ":" in ip else f"::ffff:{ip}"), port, 0, 0
+    return (ip if ":" in ip else f"::ffff:{ip}"), port, 0, _ETHERNET if is_link_local(ip) else 0
+
+
+def _zone(address: tuple[Any, ...]) -> int:
+    return index(address[3]) & 0xFFFFFFFF if len(address) > 3 else 0
+
+
+def check_own_zone(ip: str, address: tuple[Any, ...]) -> None:
+    """What `bind` says to the scope of an address of fe80::/10: EINVAL for none, ENODEV, EADDRNOTAVAIL for another."""
+    zone = _zone(address)
+    if is_link_local(ip) and zone != _ETHERNET:
+        known = any(number == zone for number, _ in INTERFACES)
+        raise error(errno.EADDRNOTAVAIL if known else errno.ENODEV if zone else errno.EINVAL)
+
+
+def check_zone(ip: str, address: tuple[Any, ...], local_ip: str) -> None:
+    """What `connect` says to the scope of an address of fe80::/10: EINVAL for none, ENETUNREACH for another.
+
+    A socket bound to such an address is bound to its interface: it needs no scope, and bears no other one (EINVAL).
+    """
+    if is_link_local(ip):
+        zone, is_bound = _zone(address), is_link_local(local_ip)
+        if zone != _ETHERNET and not (is_bound and not zone):
+            raise error(errno.ENETUNREACH if zone and not is_bound else errno.EINVAL)
 
 
 def plain(family: int, ip: str) -> str:

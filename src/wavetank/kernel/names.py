@@ -99,7 +99,7 @@ def _name_of(address: str) -> str | None:
     if address in ("127.0.0.1", "::1"):
         return _LOCAL[0]
     node = core.K.process.stack.fabric.by_address.get(address)
-    return None if node is None else node.name
+    return None if node is None or address not in node.addresses else node.name
 
 
 def _has(version: int) -> bool:

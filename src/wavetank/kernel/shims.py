@@ -46,6 +46,7 @@ FACES: Final = (
     "readiness",
     "socket",
     "names",
+    "interfaces",
     "tls",
 )
 

@@ -13,7 +13,7 @@ from zlib import crc32
 
 from wavetank.kernel.file import error
 from wavetank.kernel.profile import DEFAULT, Profile
-from wavetank.network.address import is_loopback
+from wavetank.network.address import is_link_local, is_loopback
 
 if TYPE_CHECKING:
     from wavetank.kernel.clock import HostClock
@@ -156,12 +156,14 @@ class Stack:
 
     def on_link(self, address: str) -> bool:
         """Whether `address` would be on the link of this host: nobody answers there, rather than no route."""
-        return address.startswith(("10.0.", "fd00::"))
+        return address.startswith(("10.0.", "fd00::")) or is_link_local(address)
 
     def source_address(self, address: str) -> str:
         """The address of this host from which packets to `address` leave."""
         if is_loopback(address):
             return "::1" if ":" in address else "127.0.0.1"
+        if is_link_local(address) and self.node.link_local:
+            return self.node.link_local
         own = [mine for mine in self.node.addresses if (":" in mine) == (":" in address)]
         if not own:
             raise error(errno.ENETUNREACH if ":" not in address else errno.EADDRNOTAVAIL)
@@ -169,7 +171,7 @@ class Stack:
 
     def is_own(self, address: str) -> bool:
         """Whether packets to `address` stay on this host."""
-        return is_loopback(address) or address in self.node.addresses or address in ("0.0.0.0", "::")
+        return is_loopback(address) or self.node.owns(address) or address in ("0.0.0.0", "::")
 
     def bound_ports(self, limit: int) -> None:
         """From now on at most so many ephemeral ports of each protocol are taken."""

@@ -1,7 +1,8 @@
 """Addresses of simulated hosts: which they get, and what kind an address is.
 
 Owns the numbering plan of a world. Hosts get 10.0.0.0/16 (RFC 1918) and fd00::/64 (RFC 4193) addresses in the order in
-which they are made, so that the same scenario always has the same addresses.
+which they are made, so that the same scenario always has the same addresses; and, if they have IPv6, one of fe80::/64,
+which holds on the one link between them (RFC 4291, 2.5.6).
 """
 
 from __future__ import annotations
@@ -17,6 +18,17 @@ def host_addresses(number: int) -> tuple[str, str]:
     """The IPv4 and IPv6 address of the host made as the `number`-th (from 1)."""
     assert 0 < number <= MAX_HOSTS, f"a world has at most {MAX_HOSTS} hosts"
     return f"10.0.{number >> 8}.{number & 255}", f"fd00::{number:x}"
+
+
+def link_local_address(number: int) -> str:
+    """The address on the link of the host made as the `number`-th (from 1)."""
+    return f"fe80::{number:x}"
+
+
+@lru_cache(maxsize=4096)
+def is_link_local(address: str) -> bool:
+    """fe80::/10."""
+    return address.startswith(("fe8", "fe9", "fea", "feb"))
 
 
 @lru_cache(maxsize=4096)

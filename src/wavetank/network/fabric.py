@@ -15,7 +15,7 @@ import msgspec
 from wavetank.errors import UsageError
 from wavetank.faults import AnyFault, End, Eof, NameFailure, Party, Reset, Target
 from wavetank.network import rules
-from wavetank.network.address import host_addresses, is_loopback, unmapped
+from wavetank.network.address import host_addresses, is_link_local, is_loopback, link_local_address, unmapped
 from wavetank.network.link import Allowance, Clock, Gate, Link, Path, Shape
 from wavetank.network.segmentation import AimedDraws
 
@@ -26,8 +26,13 @@ class Node:
     def __init__(self, name: str, addresses: list[str]) -> None:
         self.name = name
         self.addresses = addresses
+        self.link_local = ""  # no name means it, so it is not among `addresses`
         self.stack: Any = None
         self.down = False
+
+    def owns(self, address: str) -> bool:
+        """Whether this is an address of its interface to the others."""
+        return address in self.addresses or (address == self.link_local != "")
 
 
 class Fabric:
@@ -69,8 +74,20 @@ class Fabric:
         self.nodes[name] = node
         for address in node.addresses:
             self.by_address[address] = node
+        if any(":" in address for address in node.addresses):
+            self._give_link_local(node)
         self._aim()
         return node
+
+    def _give_link_local(self, node: Node) -> None:
+        """One of the link, unless it was given one."""
+        number = len(self.nodes)
+        own = next((address for address in node.addresses if is_link_local(address)), link_local_address(number))
+        while self.by_address.get(own, node) is not node:
+            number += 1
+            own = link_local_address(number)
+        node.link_local = own
+        self.by_address[own] = node
 
     def find(self, source: Node, address: str) -> Node | None:
         """The host that `address` means for a program on `source`."""

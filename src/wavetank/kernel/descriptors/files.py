@@ -20,7 +20,7 @@ from wavetank.kernel.arguments import bytes_of
 from wavetank.kernel.buffered import buffer_over
 from wavetank.kernel.c_errno import c_errno
 from wavetank.kernel.descriptors import proc, table
-from wavetank.kernel.descriptors.table import BLOCK, is_simulated
+from wavetank.kernel.descriptors.table import BLOCK, is_simulated, room_for
 from wavetank.kernel.file import File, error
 from wavetank.kernel.unix import files as socket_files
 
@@ -277,6 +277,8 @@ class Open:
             if socket_files.look(file) is not None:
                 number = errno.EEXIST if "x" in mode else errno.ENXIO
                 raise OSError(number, os.strerror(number), file)
+            if not isinstance(file, int):
+                room_for(file)
             return _real_open(proc.own(file), mode, buffering, encoding, errors, newline, closefd, opener)
         _check(mode, encoding, errors, newline)
         raw_mode = "".join(letter for letter in mode if letter not in "tb")

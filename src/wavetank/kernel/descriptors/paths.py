@@ -17,7 +17,7 @@ from typing import Any, Final
 from wavetank.kernel import core, refusals
 from wavetank.kernel.clock import wall_ns
 from wavetank.kernel.descriptors import proc
-from wavetank.kernel.descriptors.table import is_simulated, join_sets, real, status
+from wavetank.kernel.descriptors.table import is_simulated, join_sets, real, room_for, status
 from wavetank.kernel.file import File
 from wavetank.kernel.replace import public_calls, replace_calls
 from wavetank.kernel.unix import files
@@ -64,6 +64,7 @@ class Paths:
         if _look(path, options) is not None:
             number = errno.EEXIST if flags & os.O_CREAT and flags & os.O_EXCL else errno.ENXIO
             raise OSError(number, os.strerror(number), path)
+        room_for(path)
         return int(real.open(path, flags, mode, **options))
 
     def readlink(self, path: Any, **options: Any) -> Any:

@@ -111,6 +111,15 @@ def resolve(fd: Any) -> Target:
     return file.fd if file.__class__ is RealFile else file
 
 
+def room_for(path: Any) -> None:
+    """EMFILE, with the path, when the process has as many descriptors as it may: a real file is not counted itself."""
+    try:
+        core.K.process.need_room()
+    except OSError as problem:
+        problem.filename = path
+        raise
+
+
 def is_simulated(thing: Any) -> bool:
     """Whether `thing` is the number of an open simulated descriptor. For calls that take a path or a descriptor."""
     if not isinstance(thing, int):

@@ -25,7 +25,7 @@ from wavetank.kernel.endpoint import (
     Message,
 )
 from wavetank.kernel.file import ERR, HUP, IN, OUT, RDHUP, RDNORM, READABLE, WRITABLE, WRNORM, error
-from wavetank.kernel.inet import display, parse_address
+from wavetank.kernel.inet import check_own_zone, display, parse_address
 from wavetank.kernel.pipe import EVERYTHING
 from wavetank.kernel.tcp import handshake, options, output, strikes, timers
 from wavetank.kernel.tcp import input as tcp_input
@@ -158,6 +158,7 @@ class Tcp(Endpoint):
         taken = self.bound or self.state is not CLOSE
         if taken and self.family == 10:  # `__inet6_bind` looks at this first, `__inet_bind` at the address
             raise error(errno.EINVAL)
+        check_own_zone(ip, address)
         if not self.stack.is_own(unmapped(ip)) or is_multicast(ip):
             raise error(errno.EADDRNOTAVAIL)
         if taken:

@@ -13,7 +13,7 @@ from wavetank.errors import OutsideWorld
 from wavetank.kernel import core
 from wavetank.kernel.endpoint import AF_INET, Endpoint
 from wavetank.kernel.file import error
-from wavetank.kernel.inet import display, parse_address
+from wavetank.kernel.inet import check_zone, display, parse_address
 from wavetank.kernel.tcp import options, output, timers
 from wavetank.kernel.tcp.state import (
     ACK,
@@ -152,6 +152,7 @@ def connect(tcp: Tcp, address: Any) -> bool:
         raise error(errno.EINVAL)
     if tcp.state is not CLOSE or tcp.phase is CONNECTED:
         raise error(errno.EISCONN)
+    check_zone(ip, address, tcp.local_ip)
     remote = unmapped(ip)
     if remote in ("0.0.0.0", "::"):
         remote = "127.0.0.1" if remote == "0.0.0.0" else "::1"
@@ -160,7 +161,7 @@ def connect(tcp: Tcp, address: Any) -> bool:
     node, source = _route(tcp, remote)
     if tcp.local_ip in ("0.0.0.0", "::"):
         # A host's own address is its own source; all of 127.0.0.0/8 is reached from 127.0.0.1.
-        tcp.local_ip = remote if remote in tcp.stack.node.addresses else source
+        tcp.local_ip = remote if tcp.stack.node.owns(remote) else source
     local = unmapped(tcp.local_ip)
     if not tcp.bound:
         taken = tcp.stack.connections

@@ -29,7 +29,7 @@ from wavetank.kernel.endpoint import (
 )
 from wavetank.kernel.endpoint import Message as Received
 from wavetank.kernel.file import ERR, HUP, RDHUP, READABLE, WRBAND, WRITABLE, error
-from wavetank.kernel.inet import display, parse_address
+from wavetank.kernel.inet import check_own_zone, check_zone, display, parse_address
 from wavetank.kernel.pipe import EVERYTHING
 from wavetank.kernel.stack import UDP, UDPLITE
 from wavetank.kernel.tcp.state import CLOSE, ESTABLISHED, State
@@ -88,6 +88,7 @@ class Udp(Endpoint):
         ip = unmapped(ip)
         if self.local_port and self.family == AF_INET6:  # `__inet6_bind` looks at this first
             raise error(errno.EINVAL)
+        check_own_zone(ip, address)
         if not self.stack.is_own(ip) and not groups.is_for_many(ip):
             raise error(errno.EADDRNOTAVAIL)
         if self.local_port:
@@ -134,6 +135,7 @@ class Udp(Endpoint):
     def connect(self, address: Any) -> bool:
         """`connect(2)`: from now on only the peer is heard. Sends nothing, so any address will do."""
         ip, port = parse_address(self.family, address, "connect")
+        check_zone(ip, address, self.local_ip)
         if not self.local_port:
             self._take_port(0)
         ip = self._destination(ip)
@@ -175,7 +177,7 @@ class Udp(Endpoint):
             if leaves and is_loopback(self.local_ip):
                 raise error(errno.EINVAL)
             return self.local_ip
-        return ip if ip in stack.node.addresses else stack.source_address(ip)
+        return ip if stack.node.owns(ip) else stack.source_address(ip)
 
     # ---- sending
 

@@ -74,7 +74,7 @@ def _interface_of(stack: Stack, ip: str) -> int:
     """The interface with this address, 0 if none has it."""
     if is_loopback(ip):
         return LOOPBACK
-    return ETHERNET if ip in stack.node.addresses else 0
+    return ETHERNET if stack.node.owns(ip) else 0
 
 
 def _usual_interface(stack: Stack, *, version6: bool) -> int:

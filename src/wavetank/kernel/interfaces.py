@@ -1,0 +1,114 @@
+"""The interfaces of a host as C code asks for them: `getifaddrs` and `freeifaddrs` through ctypes.
+
+Owns the answer to getifaddrs(3) in a world: `lo` and `eth0` with the addresses of the host, as `if_nameindex` counts
+them. The real function would ask the real kernel by netlink, which is refused. Programs reach it by
+`ctypes.CDLL(...).getifaddrs` (Twisted's tests, `ifaddr`): every library loaded by ctypes gives ours under these two
+names. The memory is ctypes' own and is kept until it is freed by name, as from the C library.
+
+Layout: `struct ifaddrs` of ifaddrs.h, `struct sockaddr_in` and `sockaddr_in6` of netinet/in.h; order as glibc gives it:
+first the IPv4 addresses of all interfaces, then those of IPv6 (measured; without the AF_PACKET entries, which hold
+hardware addresses that these interfaces do not have).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import ipaddress
+import struct
+from itertools import pairwise
+from typing import Any, Final
+
+from wavetank.kernel import core
+from wavetank.kernel.addrinfo import INTERFACES
+from wavetank.kernel.endpoint import AF_INET, AF_INET6
+from wavetank.network.address import is_link_local
+
+# net/if.h: up, broadcast, loopback, running, multicast
+_UP, _BROADCAST, _LOOPBACK, _RUNNING, _MULTICAST = 0x1, 0x2, 0x8, 0x40, 0x1000
+_FLAGS: Final = {"lo": _UP | _LOOPBACK | _RUNNING, "eth0": _UP | _BROADCAST | _RUNNING | _MULTICAST}
+#: Lengths of the networks' prefixes: 127.0.0.0/8, ::1/128, and those of `network.address`.
+_PREFIX: Final = {("lo", AF_INET): 8, ("lo", AF_INET6): 128, ("eth0", AF_INET): 16, ("eth0", AF_INET6): 64}
+_FAMILY: Final = struct.Struct("=H")
+
+
+class _Entry(ctypes.Structure):
+    """`struct ifaddrs`."""
+
+    _fields_ = (
+        ("next", ctypes.c_void_p),
+        ("name", ctypes.c_char_p),
+        ("flags", ctypes.c_uint),
+        ("address", ctypes.c_void_p),
+        ("netmask", ctypes.c_void_p),
+        ("broadcast", ctypes.c_void_p),
+        ("data", ctypes.c_void_p),
+    )
+
+
+#: What programs hold: by the address of the first entry, everything that belongs to the list.
+_held: dict[int, list[Any]] = {}
+
+
+def addresses() -> list[tuple[str, str]]:
+    """Interface and address, of the host that asks."""
+    node = core.K.process.stack.node
+    of_eth0 = [*node.addresses, *([node.link_local] if node.link_local not in node.addresses else [])]
+    both = [("lo", "127.0.0.1"), ("lo", "::1"), *(("eth0", address) for address in of_eth0 if address)]
+    return [each for each in both if ":" not in each[1]] + [each for each in both if ":" in each[1]]
+
+
+def _sockaddr(packed: bytes, scope: int = 0) -> bytes:
+    if len(packed) == 4:
+        return _FAMILY.pack(AF_INET) + bytes(2) + packed + bytes(8)
+    return _FAMILY.pack(AF_INET6) + bytes(6) + packed + struct.pack("=I", scope)
+
+
+def _entry(interface: str, address: str, held: list[Any]) -> _Entry:
+    found = ipaddress.ip_interface(f"{address}/{_PREFIX[interface, AF_INET6 if ':' in address else AF_INET]}")
+    network = found.network
+    index = next(number for number, name in INTERFACES if name == interface)
+    parts = [_sockaddr(found.packed, index if is_link_local(address) else 0), _sockaddr(network.netmask.packed)]
+    if interface != "lo" and found.version == 4:
+        parts.append(_sockaddr(network.broadcast_address.packed))
+    buffers = [ctypes.create_string_buffer(part, len(part)) for part in parts]
+    entry = _Entry(None, interface.encode(), _FLAGS[interface], *(ctypes.addressof(each) for each in buffers))
+    held += [*buffers, entry]
+    return entry
+
+
+def _getifaddrs(result: int) -> int:
+    held: list[Any] = []
+    entries = [_entry(interface, address, held) for interface, address in addresses()]
+    for entry, following in pairwise(entries):
+        entry.next = ctypes.addressof(following)
+    first = ctypes.addressof(entries[0])
+    _held[first] = held
+    ctypes.c_void_p.from_address(result).value = first
+    return 0
+
+
+def _freeifaddrs(first: int | None) -> None:
+    _held.pop(first or 0, None)
+
+
+_OURS: Final = {
+    "getifaddrs": ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(_getifaddrs),
+    "freeifaddrs": ctypes.CFUNCTYPE(None, ctypes.c_void_p)(_freeifaddrs),
+}
+_PLACES: Final = {name: ctypes.cast(call, ctypes.c_void_p).value or 0 for name, call in _OURS.items()}
+_real_getitem: Final = ctypes.CDLL.__getitem__
+
+
+def _getitem(library: ctypes.CDLL, name: Any) -> Any:
+    """A function of a library: ours under two names, with types that the caller may set as on any other."""
+    found = _real_getitem(library, name)  # raises when the library has none
+    if name not in _PLACES:
+        return found
+    function = type(found)(_PLACES[name])
+    function.__name__ = name
+    return function
+
+
+def install() -> None:
+    """Let libraries loaded by ctypes have our two functions."""
+    ctypes.CDLL.__getitem__ = _getitem  # type: ignore[method-assign]
