@@ -56,6 +56,9 @@ def test_a_missing_path_is_named() -> None:
     [
         (b"#!/bin/sh\n", 0o644, "is not executable"),
         (b"#!/opt/nowhere/python9\n", 0o755, "its interpreter /opt/nowhere/python9 does not exist"),
+        (b"#!/bin/sh\r\n", 0o755, "ends as on Windows (CR LF), which makes the interpreter's name '/bin/sh\\r'"),
+        (b"#!/usr/bin/env nowhere9\n", 0o755, "its interpreter 'nowhere9', which /usr/bin/env looks for, is not on"),
+        (b"#!/usr/bin/env -S nowhere9 -u\n", 0o755, "its interpreter 'nowhere9'"),
         (b"echo no first line\n", 0o755, "has no #! line"),
         (b"", 0o755, "is empty"),
         (b"\x7fELF\x02\x01\x01" + bytes(11) + b"\xf3\x00" + bytes(44), 0o755, "wrong architecture: riscv64"),

@@ -126,9 +126,18 @@ def test_an_ssh_server_for_the_session(pytester: pytest.Pytester, server_program
 def test_workers_share_a_ready_made_server(pytester: pytest.Pytester, server_program: str) -> None:
     pytester.makepyfile(
         """
-        import os, pathlib, pytest
+        import os, pathlib, pytest, time
+        @pytest.fixture(scope="session")
+        def both_have_it(redis_server, worker_id):
+            # Whoever is done early would be the last one out, and the other would start the next server.
+            here = pathlib.Path(os.environ["SEEN"]).parent
+            (here / f"has-{worker_id}").touch()
+            limit = time.monotonic() + 60
+            while len([*here.glob("has-gw*")]) < 2:
+                assert time.monotonic() < limit
+                time.sleep(0.01)
         @pytest.mark.parametrize("n", range(8))
-        def test_one(redis_server, n):
+        def test_one(redis_server, both_have_it, n):
             with open(os.environ["SEEN"], "a") as file: file.write(f"{redis_server.pid}\\n")
         """
     )

@@ -140,6 +140,21 @@ def test_reordered_ones_are_overtaken(proxy: FaultProxy, client: socket.socket) 
     assert [client.recv(100), client.recv(100)] == [b"2", b"1"]
 
 
+def test_neighbours_change_places_where_all_are_to_be_overtaken(proxy: FaultProxy, client: socket.socket) -> None:
+    assert asked(client, b"0") == b"0"
+    proxy.inject(Reorder(1.0, target=UP))
+    for number in b"1234":
+        client.send(bytes([number]))
+    assert [client.recv(100) for _ in range(4)] == [b"2", b"1", b"4", b"3"]
+
+
+def test_as_many_are_overtaken_as_were_asked_for() -> None:
+    rates = (0.0, 0.1, 0.25, 0.5)
+    drawn = [datagrams._rate_of_the_others(rate) for rate in rates]
+    assert [one / (1 + one) for one in drawn] == pytest.approx(rates)
+    assert datagrams._rate_of_the_others(0.9) == datagrams._rate_of_the_others(1.0) == 1.0
+
+
 def test_one_that_nothing_overtakes_arrives_all_the_same(proxy: FaultProxy, client: socket.socket) -> None:
     proxy.inject(Reorder(1.0, target=DOWN))
     assert asked(client, b"alone") == b"alone"

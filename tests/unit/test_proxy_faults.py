@@ -4,6 +4,7 @@ import hashlib
 import random
 import select
 import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -259,6 +260,29 @@ def test_nobody_is_told_of_an_end_while_the_line_is_down(fault: faults.AnyFault)
         assert not server.results
         proxy.clear()
         assert server.result() == (b"x", "EOF")
+
+
+def test_what_a_new_connection_sends_is_dropped_as_well(proxy: FaultProxy) -> None:
+    proxy.inject(Drop())
+    with connected(proxy.port) as client, connected(proxy.port) as ended, connected(proxy.port) as broken:
+        client.sendall(b"gone")
+        assert proxy.events.wait("dropped").size == 4
+        assert not proxy.events.of("connect")
+        ended.shutdown(socket.SHUT_WR)
+        broken.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        broken.close()
+        proxy.events.wait("close", connection=3)
+        proxy.clear()
+        assert asked(client, b"pong") == b"pong"
+        assert to_the_end(ended) == (b"", "EOF")
+
+
+def test_a_reset_is_told_first_of_the_direction_that_came_to_its_place(proxy: FaultProxy) -> None:
+    proxy.inject(Reset(after_bytes=3, target=UP))
+    with connected(proxy.port) as client:
+        client.sendall(b"12345")
+        event = proxy.events.wait("reset")
+    assert (event.direction, event.offset) == (UP, 3)
 
 
 def test_a_connection_opened_while_the_line_is_down_goes_on_when_it_is_healed(proxy: FaultProxy) -> None:

@@ -20,7 +20,7 @@ from click.core import ParameterSource
 
 from wavetank import documents, faults
 from wavetank.cli import options, output
-from wavetank.errors import EXIT_OK, PlanError, UsageError
+from wavetank.errors import EXIT_OK, EnvironmentProblem, PlanError, UsageError, WavetankError
 from wavetank.faults import MAX_BYTES, AnyFault
 from wavetank.plan import MAX_SEED
 from wavetank.proxy import Event, FaultProxy
@@ -116,6 +116,14 @@ def command(upstream: str, **given: Any) -> int:
     UPSTREAM and ADDRESS: HOST:PORT, udp:HOST:PORT, unix:PATH, unix-dgram:PATH or unix-seqpacket:PATH. The first line of
     output says where it listens. It ends by Ctrl-C or SIGTERM, with status 0.
     """
+    try:
+        return _serve(upstream, given)
+    except (UsageError, PlanError, EnvironmentProblem) as error:
+        raise _in_one_line(error) from None
+
+
+def _serve(upstream: str, given: dict[str, Any]) -> int:
+    """What the command does. Raises what is wrong with its options, or with the machine."""
     if options.script_arguments():
         raise UsageError("proxy starts no program: leave out -- and what follows")
     said = click.get_current_context().get_parameter_source("token")
@@ -141,6 +149,12 @@ def command(upstream: str, **given: Any) -> int:
     except BrokenPipeError:
         _nobody_reads()
     return EXIT_OK
+
+
+def _in_one_line(error: WavetankError) -> WavetankError:
+    """The same error with its parts one after another: what is wrong with an option is said in one line."""
+    where = f"{error.where}: " if error.where else ""
+    return type(error)("; ".join(filter(None, (f"{where}{error.what}", error.why, error.next))).replace("\n", " "))
 
 
 def _faults(given: dict[str, Any]) -> Iterator[AnyFault]:

@@ -24,7 +24,7 @@ _SIGNALS: Final = {each.name.removeprefix("SIG"): each for each in signal.Signal
     "--ready",
     multiple=True,
     metavar="HOW",
-    help="listen, tcp, http[:/PATH], redis, postgres, ssh, smtp, line:TEXT.  [tcp]",
+    help="listen, tcp, http[:/PATH], redis, postgres, ssh, smtp, udp, line:TEXT.  [tcp]",
 )
 @click.option("--host", default="127.0.0.1", metavar="ADDRESS", help="The numeric address of clients.  [127.0.0.1]")
 @click.option(

@@ -69,8 +69,8 @@ def parse(value: object, what: str) -> Address:
     """The address in `value`; `what` names the option in errors.
 
     `value`: text (`127.0.0.1:6379`, `[::1]:80`, `6379`, `udp:127.0.0.1:53`, `unix:/run/x.sock`, `/run/x.sock`), a port,
-    a pair (host, port), a path, or anything with a `port` (and perhaps a `host`), such as a server of this package;
-    a server that has none, but a UNIX `socket`.
+    a pair (host, port), a path, or anything with a `port` (and perhaps a `host`), such as a server of this package
+    (where `transport` is "udp", it is a UDP port); a server that has none, but a UNIX `socket`.
     Raises `UsageError` when it is none of these.
     """
     if isinstance(value, Address):
@@ -96,7 +96,8 @@ def parse(value: object, what: str) -> Address:
         return _unix("unix", path, what)
     if isinstance(port, int) and not isinstance(port, bool):
         host = getattr(value, "host", None)
-        return Address("tcp", host if isinstance(host, str) and host else LOOPBACK, _port(port, what))
+        kind = "udp" if getattr(value, "transport", "") == "udp" else "tcp"
+        return Address(kind, host if isinstance(host, str) and host else LOOPBACK, _port(port, what))
     raise UsageError(f"{what}: {value!r} is not an address; it is written {_FORMS}")
 
 

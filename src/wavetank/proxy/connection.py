@@ -62,17 +62,45 @@ class Connection:
         self._connecting = False
         self._ways: list[Resolved] = []
         self._striking = False
+        self._forgetting = False
+        self._forgotten_bytes = 0
 
     # ---- the beginning
 
     def begin(self) -> None:
         """Connect to the upstream, once; when the line is down, as soon as it is up again."""
-        shapes = [self._core.line.shape(self.ends, direction) for direction in (UP, DOWN)]
-        if self._begun or any(shape.silent for shape in shapes):
+        if self._begun:
+            return
+        up, down = (self._core.line.shape(self.ends, direction) for direction in (UP, DOWN))
+        self._forget(up.drop and not up.hold)
+        if self.closed or up.silent or down.silent:
             return
         self._begun = True
         self._ways = [*self._core.ways]
         self._try_next("no address")
+
+    def _forget(self, wanted: bool) -> None:
+        """Read and forget what the client sends before there is a connection to the upstream: it is being dropped."""
+        if wanted is not self._forgetting:
+            self._forgetting = wanted
+            if wanted:
+                self._core.loop.add_reader(self.client.fileno(), self._on_forgettable)
+            else:
+                self._core.loop.remove_reader(self.client.fileno())
+
+    def _on_forgettable(self) -> None:
+        try:
+            data = self.client.recv(_LAST_READ)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            self.close()  # reset, and there is nobody who could be told of it
+            return
+        if not data:
+            self._forget(False)  # whoever reads next, when the line is up, finds the end again
+            return
+        self._core.log.add("dropped", self.number, UP, self._forgotten_bytes, len(data))
+        self._forgotten_bytes += len(data)
 
     def _try_next(self, problem: str) -> None:
         while self._ways:
@@ -209,7 +237,8 @@ class Connection:
         words = force.fault.phrase()
         if isinstance(force.fault, faults.Reset):
             self._striking = True
-            sockets = self._sockets()
+            # The direction that came to its place is told of first.
+            sockets = self._sockets() if pump is None or pump.sink is self.client else self._sockets()[::-1]
             # A reset at once does not wait: what is on the way gets lost, as on a real line.
             if pump is None:
                 self.reset_both(words, sockets)
@@ -263,6 +292,7 @@ class Connection:
         if self.closed:
             return
         self.closed = True
+        self._forget(False)
         for pump in self.pumps:
             pump.stop()
         if self._connecting and self.server is not None:

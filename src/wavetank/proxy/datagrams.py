@@ -5,7 +5,8 @@ client that has been silent for `IDLE_NS` is forgotten; when it comes back it co
 
 Borders are kept. A datagram that finds no room is lost, as in a router or a socket's buffer: more than `QUEUE_BYTES` on
 the way in one lane, or a sink that takes none now. Whoever is overtaken (tc-netem(8), `reorder`) waits for the next
-datagram of its lane, or for `OVERTAKEN_NS` when none comes.
+datagram of its lane, or for `OVERTAKEN_NS` when none comes. One that overtakes is not overtaken itself: at most every
+other one is, and at a rate of 1 neighbours change places.
 
 Refusing: a UDP socket that is connected elsewhere does not get what others send, and Linux answers them with an ICMP
 error (udp(7), ECONNREFUSED); connecting it to AF_UNSPEC undoes that (connect(2)).
@@ -71,7 +72,7 @@ class Lane:
         self.shape: Shape = CALM
         self._rngs: dict[str, random.Random] = {}
         self._held: deque[bytes] = deque()
-        self._overtaken: deque[bytes] = deque()
+        self._overtaken: bytearray | None = None
         self._on_the_way = 0
         self._carried = 0
 
@@ -127,21 +128,22 @@ class Lane:
         if self._draw("duplicate", shape.duplicate):
             self._log("duplicated", len(data))
             self._schedule(data)
-        if self._draw("reorder", shape.reorder):
+        if self._overtaken is None and self._draw("reorder", _rate_of_the_others(shape.reorder)):
             self._log("reordered", len(data))
             if self._room(len(data)):
-                self._overtaken.append(data)
-                self._core.timers.at(now_ns() + OVERTAKEN_NS, lambda: self._release(data))
+                # An object of its own, by which the timer knows it: bytes of equal content may be one.
+                waiting = self._overtaken = bytearray(data)
+                self._core.timers.at(now_ns() + OVERTAKEN_NS, lambda: self._release(waiting))
             return
         self._schedule(data)
-        for waiting in [*self._overtaken]:
-            self._release(waiting)
+        if self._overtaken is not None:
+            self._release(self._overtaken)
 
-    def _release(self, data: bytes) -> None:
-        if any(waiting is data for waiting in self._overtaken):
-            self._overtaken = deque(waiting for waiting in self._overtaken if waiting is not data)
-            self._on_the_way -= len(data)
-            self._schedule(data)
+    def _release(self, waiting: bytearray) -> None:
+        if self._overtaken is waiting:
+            self._overtaken = None
+            self._on_the_way -= len(waiting)
+            self._schedule(bytes(waiting))
 
     def _schedule(self, data: bytes) -> None:
         now = now_ns()
@@ -178,6 +180,11 @@ class Lane:
             return
         self._log("datagram", len(data))
         self._carried += len(data)
+
+
+def _rate_of_the_others(rate: float) -> float:
+    """How often one is drawn that does not overtake, so that `rate` of all are overtaken: r / (1 + r) of all are."""
+    return min(1.0, rate / (1.0 - rate)) if rate < 1.0 else 1.0
 
 
 class Client:

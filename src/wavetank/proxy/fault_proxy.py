@@ -162,6 +162,7 @@ class FaultProxy:
         self.stop()
 
     async def __aenter__(self) -> FaultProxy:
+        _need_asyncio()
         self._only_once()
         await self._start()
         return self
@@ -296,6 +297,16 @@ class FaultProxy:
         if problem:
             raise problem[0]
         return result[0]
+
+
+def _need_asyncio() -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        raise UsageError(
+            "`async with FaultProxy(...)` runs in an asyncio event loop, and none is running in this thread",
+            next="with FaultProxy(...) as proxy: its loop runs in a thread, under any framework",
+        ) from None
 
 
 def _checked_names(names: object) -> tuple[str, str]:

@@ -46,6 +46,8 @@ class Address:
     #: The listening socket that the server gets, when it is handed over.
     handed_over: socket.socket | None = None
     chosen: bool = False
+    #: A UDP port.
+    datagrams: bool = False
     _held: list[socket.socket] = field(default_factory=list, repr=False)
 
     @property
@@ -57,7 +59,12 @@ class Address:
         if self.path:
             return f"unix:{self.path}"
         host = f"[{self.host}]" if ":" in self.host else self.host
+        host = f"udp:{host}" if self.datagrams else host
         return f"{host}:{self.port}" if self.port else f"{host}, any port"
+
+    def among(self, table: Table) -> list[Listener]:
+        """The sockets of the kind that is expected here: listeners, or bound ones for UDP."""
+        return table.unix() if self.path else table.udp() if self.datagrams else table.tcp()
 
     def matches(self, listener: Listener) -> bool:
         """Whether a client that connects here would reach this listener."""
@@ -73,8 +80,11 @@ class Address:
         self.handed_over = None
 
     def hold(self) -> None:
-        """Keep the port for a restart: bound, not listening, with SO_REUSEADDR so that the server can bind it."""
-        if not self.port or self.handed_over is not None:
+        """Keep the port for a restart: bound, not listening, with SO_REUSEADDR so that the server can bind it.
+
+        Not for UDP, where a second socket at the port would get its datagrams (socket(7), SO_REUSEADDR).
+        """
+        if not self.port or self.handed_over is not None or self.datagrams:
             return
         holder = socket.socket(family(self.host), socket.SOCK_STREAM)
         try:
@@ -118,13 +128,15 @@ def check_port(port: object) -> None:
         raise UsageError(f"port {port!r} is not a port", next="give a number from 1 to 65535, or 0 to discover it")
 
 
-def handed_over(host: str, port: int) -> Address:
-    """A listening socket of ours, for the server to inherit. Raises `PortTaken`."""
-    listening = socket.socket(family(host), socket.SOCK_STREAM)
+def handed_over(host: str, port: int, *, datagrams: bool = False) -> Address:
+    """A listening (or bound UDP) socket of ours, for the server to inherit. Raises `PortTaken`."""
+    listening = socket.socket(family(host), socket.SOCK_DGRAM if datagrams else socket.SOCK_STREAM)
     try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if not datagrams:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
-        listening.listen(128)
+        if not datagrams:
+            listening.listen(128)
     except OSError as error:
         listening.close()
         if error.errno != errno.EADDRINUSE:
@@ -132,13 +144,13 @@ def handed_over(host: str, port: int) -> Address:
                 f"cannot listen on {host}, port {port}: {error.strerror}", next="give another host="
             ) from None
         with Table() as table:
-            refuse_busy(Address(host, port), table)
+            refuse_busy(Address(host, port, datagrams=datagrams), table)
         raise PortTaken(f"port {port} on {host} is in use", next="give another port, or none") from None
-    return Address(host, listening.getsockname()[1], handed_over=listening)
+    return Address(host, listening.getsockname()[1], handed_over=listening, datagrams=datagrams)
 
 
-def choose(host: str) -> Address:
-    """A free port outside the ephemeral range, locked against other runs."""
+def choose(host: str, *, datagrams: bool = False) -> Address:
+    """A free port outside the ephemeral range, locked against other runs; free for TCP and UDP alike."""
     for port in _candidates():
         lock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -146,12 +158,14 @@ def choose(host: str) -> Address:
             with socket.socket(family(host), socket.SOCK_STREAM) as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind((host, port))
+            with socket.socket(family(host), socket.SOCK_DGRAM) as probe:
+                probe.bind((host, port))
         except OSError as error:
             lock.close()
             if error.errno == errno.EADDRNOTAVAIL:
                 raise UsageError(f"{host} is not an address of this machine", next="host='127.0.0.1'") from None
             continue
-        return Address(host, port, chosen=True, _held=[lock])
+        return Address(host, port, chosen=True, datagrams=datagrams, _held=[lock])
     raise EnvironmentProblem("no port outside the ephemeral range is free", where=host)
 
 
@@ -185,8 +199,7 @@ def unix_socket(path: str) -> Address:
 
 def refuse_busy(address: Address, table: Table) -> None:
     """Raise `PortTaken` when somebody listens at the address already, saying who."""
-    listeners = table.unix() if address.path else table.tcp()
-    for listener in listeners:
+    for listener in address.among(table):
         if listener.address == address.path if address.path else listener.conflicts(address.host, address.port):
             raise taken(address, listener)
 
@@ -195,7 +208,7 @@ def taken(address: Address, listener: Listener) -> PortTaken:
     """The error that names who has the address."""
     who = [processes.describe(pid) for pid in processes.holders(listener.inode)]
     owner = " and ".join(who) or f"a process of user {listener.uid} that this user may not look into"
-    what = f"socket {address.path}" if address.path else f"port {address.port}"
+    what = f"socket {address.path}" if address.path else f"{'UDP ' if address.datagrams else ''}port {address.port}"
     return PortTaken(
         f"{what} already belongs to {owner}", where=f"it listens on {listener}",
         next="end that process, or give another port (or none: {port} then chooses a free one)",

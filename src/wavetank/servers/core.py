@@ -74,6 +74,8 @@ class Core:
         self.oom_kills = 0
         self.sent_kill = False
         self.death_told = False
+        #: The `StopReport` of the last stop that was carried out to its end.
+        self.last_stop: object = None
         self.descriptors_at_start: dict[int, dict[int, str]] = {}
         self.door = ""
         self.short_folder: Path | None = None
@@ -97,12 +99,13 @@ class Core:
     @property
     def running(self) -> bool:
         """Whether it was started and has not ended."""
-        if self.launched is None:
+        launched = self.launched
+        if launched is None:
             return False
-        self.launched.listen()
-        if self.pid != self.launched.pid:
+        launched.listen()
+        if self.pid != launched.pid:
             return processes.identity(self.pid) is not None  # adopted: a daemon
-        return self.launched.status is None and not self.launched.ended
+        return launched.status is None and not launched.ended
 
     def members(self) -> list[int]:
         """All running processes of the server: the descendants of its supervisor, but for the init."""
@@ -171,7 +174,7 @@ class Core:
             self._make_folder()
         path = program.find(self.spec.command[0], {**os.environ, **_text(self.spec.env)}, self.working_directory())
         for attempt in range(1, self.spec.tries + 1):
-            if not again:
+            if not again or self._finds_its_own_port():
                 self.address.release()
                 self.address = self._choose_address()
             try:
@@ -207,12 +210,15 @@ class Core:
         if spec.wants_socket:
             return address.unix_socket(spec.socket or self._socket_path())
         if spec.uses("fd"):
-            return address.handed_over(spec.host, spec.port or 0)
-        if spec.port:
-            return Address(spec.host, spec.port)
+            return address.handed_over(spec.host, spec.port or 0, datagrams=spec.datagrams)
         if spec.port is None and spec.uses("port"):
-            return address.choose(spec.host)
-        return Address(spec.host)
+            return address.choose(spec.host, datagrams=spec.datagrams)
+        return Address(spec.host, spec.port or 0, datagrams=spec.datagrams)
+
+    def _finds_its_own_port(self) -> bool:
+        """Whether nothing tells it where to listen: after a restart it may listen at another port, and is found."""
+        spec = self.spec
+        return not (spec.port or spec.wants_socket or spec.uses("port") or spec.uses("fd"))
 
     def _socket_path(self) -> str:
         """In the server's folder; in a shorter one when the temporary folder's name is too long for that."""
@@ -241,7 +247,7 @@ class Core:
         with Table() as table:
             if self.address.known and self.address.handed_over is None:
                 _as_bind_failure(address.refuse_busy, self.address, table)
-            before = frozenset(each.inode for each in table.tcp())
+            before = frozenset(each.inode for each in (*table.tcp(), *table.udp()))
             try:
                 yield from self._launch(path, deadline)
                 self.report.spawned_s = time.monotonic() - begun

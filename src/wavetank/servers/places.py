@@ -40,6 +40,8 @@ _KEPT_S: Final = 24 * 3600.0
 #: Linux's default of RLIMIT_MSGQUEUE (MQ_BYTES_MAX, include/uapi/linux/mqueue.h); brands are this much and less below.
 _BRAND_BELOW: Final = 819_200
 _BRANDS: Final = 400_000
+#: After SIGKILL the kernel takes milliseconds; a process in an uninterruptible sleep is not waited for.
+_GONE_S: Final = 2.0
 _RECORD: Final = "record.jsonl"
 _KEEP: Final = "keep"
 _MARKER: Final = "WAVETANK_SERVER"
@@ -242,6 +244,9 @@ def sweep() -> list[Leftover]:
         logger.warning("ended %s", leftover)
         with contextlib.suppress(OSError):
             os.kill(leftover.pid, signal.SIGKILL)
+    limit = time.monotonic() + _GONE_S
+    while any(processes.identity(pid) is not None for pid in found) and time.monotonic() < limit:
+        time.sleep(0.001)  # they hold ports that the next start may want; what is waited for is the kernel
     for folder in dead:
         clear(folder)
     return [*found.values()]

@@ -55,6 +55,8 @@ class Probe:
     expects: str
     conversation: Callable[[Address], Conversation] | None = None
     connects: bool = True
+    #: It is about a bound UDP socket instead of a listener.
+    datagrams: bool = False
 
 
 def _shown(data: bytes | None, *, closed: bool = False) -> str:
@@ -175,6 +177,7 @@ NAMED: Final = {
     "postgres": Probe("postgres", "the row 1 for SELECT 1", _postgres),
     "ssh": Probe("ssh", "a line SSH-2.0-...", _ssh),
     "smtp": Probe("smtp", "a line 220 ...", _smtp),
+    "udp": Probe("udp", "a UDP socket of its own", connects=False, datagrams=True),
 }
 
 

@@ -45,9 +45,9 @@ class ServerProcess:
 
     - `ready`: what must hold before it counts as ready, besides a listener *owned by its process tree*: `"listen"`
       (that alone, no connection is made), `"tcp"` (default), `"http"`, `"http:/path"`, `"redis"`, `"postgres"`,
-      `"ssh"`, `"smtp"`, `"line:TEXT"` or a compiled pattern (a line of output), a callable or coroutine function (gets
-      this object; not ready while it returns false or raises), or several of them; an empty list for a program that
-      counts as ready as soon as it runs.
+      `"ssh"`, `"smtp"`, `"udp"` (a UDP socket instead), `"line:TEXT"` or a compiled pattern (a line of output), a
+      callable or coroutine function (gets this object; not ready while it returns false or raises), or several of
+      them; an empty list for a program that counts as ready as soon as it runs.
     - `timeout`: seconds for the whole start. `tries`: how many ports are tried when chosen ones turn out to be in use.
     - `host`: the numeric address that clients will use. `port`: None for a port that is chosen (or discovered, when
       the command has no `{port}`); 0 to let the server choose, `{port}` is then 0; else this very port. `socket`: the
@@ -146,6 +146,11 @@ class ServerProcess:
         if not port:
             raise UsageError(f"the port of {self.name} is not known", why="it is not started, or listens nowhere")
         return port
+
+    @property
+    def transport(self) -> str:
+        """How it is reached: `tcp`, `udp` (`ready="udp"` alone) or `unix`."""
+        return "unix" if self._core.spec.wants_socket else "udp" if self._core.spec.datagrams else "tcp"
 
     @property
     def socket(self) -> str:
@@ -320,7 +325,7 @@ class ServerProcess:
         finally:
             if self in LIVE:
                 LIVE.remove(self)
-            STOPPED.append(self)
+                STOPPED.append(self)
             if for_good and self._sharing is None:
                 self._core.dispose()
         self.last_stop = report
@@ -344,17 +349,17 @@ class ServerProcess:
     def _ended(self, timeout: float | None) -> Script[int | None]:
         self._refuse_elsewhere()
         until = time.monotonic() + (timeout if timeout is not None else 1e9)
-        while self._core.running and time.monotonic() < until:
-            assert self._core.launched is not None
-            daemon = self._core.pid != self._core.launched.pid
+        launched = self._core.launched
+        while launched is not None and self._core.running and time.monotonic() < until:
+            daemon = self._core.pid != launched.pid
             yield Wait(
-                readable=(self._core.launched.control.fileno(),),
+                readable=(launched.control.fileno(),),
                 until=min(until, time.monotonic() + 0.01) if daemon else until,
             )
-        if self._core.running or self._core.launched is None:
+        if self._core.running or launched is None or launched is not self._core.launched:
             return self.last_stop.status if self.last_stop is not None else None
         self._core.death_told = True
-        status = self._core.launched.status
+        status = launched.status
         return os.waitstatus_to_exitcode(status) if status is not None else None
 
     def _after_stop(self, report: StopReport | None) -> StopReport:

@@ -14,8 +14,9 @@ from __future__ import annotations
 import errno
 import os
 import platform
+import shutil
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -51,18 +52,18 @@ def find(name: str, environment: Mapping[str, str], cwd: str) -> str:
         )
     if "/" in name:
         path = os.path.normpath(os.path.join(cwd, name))
-        check(path, name)
+        check(path, name, environment)
         return path
     places = [place for place in environment.get("PATH", os.defpath).split(os.pathsep) if place]
     places += [place for place in _MORE_PLACES if place not in places]
     candidates = [os.path.join(cwd, place, name) for place in places]
     for path in candidates:
         if os.path.isfile(path) and os.access(path, os.X_OK):
-            check(path, name)
+            check(path, name, environment)
             return path
     for path in candidates:
         if os.path.exists(path):
-            check(path, name)
+            check(path, name, environment)
     raise ProgramUnusable(
         f"program {name!r} not found", where=f"looked in {', '.join(places)}", next=_hint(name, places)
     )
@@ -77,7 +78,7 @@ def _hint(name: str, places: list[str]) -> str:
     return f"install it, or give its path.{question}"
 
 
-def check(path: str, name: str) -> None:
+def check(path: str, name: str, environment: Mapping[str, str] = os.environ) -> None:
     """Raise `ProgramUnusable` when the file cannot be executed, saying which file and what is wrong with it."""
 
     def unusable(problem: str, next: str) -> ProgramUnusable:
@@ -101,7 +102,7 @@ def check(path: str, name: str) -> None:
     except OSError:
         return  # executable but not readable: exec decides
     if head.startswith(b"#!"):
-        _check_interpreter(path, head, unusable)
+        _check_interpreter(path, head, unusable, environment.get("PATH", os.defpath))
     elif head.startswith(b"\x7fELF") and len(head) >= 20:
         machine = struct.unpack_from("<H" if head[5] == 1 else ">H", head, 18)[0]
         built_for = _MACHINES.get(machine, f"machine {machine:#x}")
@@ -122,12 +123,18 @@ def check(path: str, name: str) -> None:
         )
 
 
-def _check_interpreter(path: str, head: bytes, unusable: object) -> None:
+def _check_interpreter(path: str, head: bytes, unusable: Callable[..., ProgramUnusable], places: str) -> None:
     words = head[2:].split(b"\n")[0].split()
-    assert callable(unusable)
     if not words:
         raise unusable("is a script whose #! line names no interpreter", f"write one into {path}")
     interpreter = os.fsdecode(words[0])
+    if head[2:].split(b"\n")[0].endswith(b"\r"):
+        # The kernel takes the carriage return for a part of the name (Linux fs/binfmt_script.c).
+        raise unusable(
+            "is a script whose #! line ends as on Windows (CR LF), which makes the interpreter's name "
+            f"{interpreter + chr(13)!r}",
+            f"sed -i 's/\\r$//' {path}",
+        )
     if not os.path.exists(interpreter):
         raise unusable(
             f"is a script, and its interpreter {interpreter} does not exist",
@@ -135,6 +142,20 @@ def _check_interpreter(path: str, head: bytes, unusable: object) -> None:
         )
     if not os.access(interpreter, os.X_OK):
         raise unusable(f"is a script, and its interpreter {interpreter} is not executable", f"chmod +x {interpreter}")
+    _check_env(path, [os.fsdecode(word) for word in words], unusable, places)
+
+
+def _check_env(path: str, words: list[str], unusable: Callable[..., ProgramUnusable], places: str) -> None:
+    """`#!/usr/bin/env NAME`: env(1) would look for NAME on the PATH, and end with status 127."""
+    if os.path.basename(words[0]) != "env" or len(words) < 2:
+        return
+    name = words[2] if words[1] == "-S" and len(words) > 2 else words[1]
+    if name.startswith("-") or "=" in name or shutil.which(name, path=places) is not None:
+        return
+    raise unusable(
+        f"is a script, and its interpreter {name!r}, which {words[0]} looks for, is not on the PATH ({places})",
+        f"install {name}, or change the first line of {path}",
+    )
 
 
 def explain_exec(path: str, name: str, cwd: str, number: int) -> ProgramUnusable:

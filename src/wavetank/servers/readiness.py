@@ -126,9 +126,8 @@ class Readiness:
     def _listener(self) -> Listener | None:
         """A listener of ours at the expected address. Raises `BindFailed` when somebody else has it."""
         wanted = self.core.address
-        listeners = self.table.unix() if wanted.path else self.table.tcp()
         ours = []
-        for each in listeners:
+        for each in wanted.among(self.table):
             if not wanted.known:
                 if self._is_newly_ours(each):
                     ours.append(each)
@@ -179,7 +178,8 @@ class Readiness:
         return False
 
     def _refuse_impostor(self, listener: Listener) -> None:
-        taken = address.taken(self.core.address, listener)
+        where = address.Address(self.core.address.host, listener.port, datagrams=True)
+        taken = address.taken(where if listener.datagrams else self.core.address, listener)
         error = PortTaken(
             f"another process listens where {self.core.spec.name} should: {taken.what}",
             where=f"{taken.where}\n    {self.core.facts()}",
@@ -190,7 +190,9 @@ class Readiness:
     def _of_ours(self) -> list[Listener]:
         """Everything that our processes listen on."""
         inodes = processes.socket_inodes(self.core.members())
-        return [each for each in (*self.table.tcp(), *self.table.unix()) if each.inode in inodes]
+        listening = [each for each in (*self.table.tcp(), *self.table.unix()) if each.inode in inodes]
+        # A server for streams has UDP sockets for its own questions (names, time): said when there is nothing better.
+        return listening or [each for each in self.table.udp() if each.inode in inodes]
 
     # Probes and other conditions.
 
@@ -221,9 +223,11 @@ class Readiness:
         if not listener.port:
             return address.Address(path=listener.address)
         host = wanted.host if listener.serves(wanted.host, listener.port) else listener.address
-        return address.Address(host, listener.port)
+        return address.Address(host, listener.port, datagrams=wanted.datagrams)
 
     def _probe_once(self, probe: Probe, where: address.Address) -> Script[bool]:
+        if probe.datagrams:
+            return self._hears_datagrams(where)
         if not probe.connects:
             return True
         self.core.report.probe_connections += 1
@@ -231,6 +235,18 @@ class Readiness:
         if answer is not None and (self.last_answer is None or not answer.silent):
             self.last_answer = answer
         return answer is not None and answer.good
+
+    def _hears_datagrams(self, where: address.Address) -> bool:
+        """Whether a UDP socket of ours is bound where a datagram would arrive."""
+        wanted = address.Address(where.host, where.port, datagrams=True)
+        for each in self.table.udp():
+            if wanted.matches(each):
+                if self._is_ours(each):
+                    return True
+                if self._is_foreign(each):
+                    self._refuse_impostor(each)
+        self.last_answer = Answer(False, "no UDP socket of its own", str(wanted))
+        return False
 
     def _call(self, function: Any) -> Script[bool]:
         """A callable of the user's gets the server; false or an error mean "not yet", except for errors in its code."""
@@ -261,7 +277,8 @@ class Readiness:
         elif ours:
             false.append(f"listens on {wording.addresses(ours)}, expected {core.address}")
         elif self._needs_listener():
-            false.append(f"does not listen anywhere, expected {core.address}")
+            what = "has no UDP socket" if core.address.datagrams else "does not listen anywhere"
+            false.append(f"{what}, expected {core.address}")
         for each in self.open_conditions:
             if isinstance(each, re.Pattern):
                 false.append(f"no line of output matches {each.pattern!r}")

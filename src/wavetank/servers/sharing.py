@@ -156,7 +156,7 @@ class Sharing:
         core.folder = Path(state["folder"])
         core.log = Log(core.folder / "log")
         core.mark = Mark((0, 0))
-        core.address = Address(core.spec.host, state["port"], state["path"])
+        core.address = Address(core.spec.host, state["port"], state["path"], datagrams=core.spec.datagrams)
         core.report.containment = state["rung"]
         core.report.notes.append(f"shared: started by pid {self.owner}")
 

@@ -44,11 +44,14 @@ class Listener(NamedTuple):
     uid: int
     only_v6: bool
     queued: int
+    #: A bound UDP socket, which hears without listening.
+    datagrams: bool = False
 
     def __str__(self) -> str:
         if self.family == socket.AF_UNIX:
             return f"unix:{self.address}"
-        return f"[{self.address}]:{self.port}" if self.family == socket.AF_INET6 else f"{self.address}:{self.port}"
+        host = f"[{self.address}]" if self.family == socket.AF_INET6 else self.address
+        return f"{'udp:' if self.datagrams else ''}{host}:{self.port}"
 
     def serves(self, address: str, port: int) -> bool:
         """Whether a connection to this numeric address and port arrives here (wildcards included)."""
@@ -119,7 +122,7 @@ class Table:
                     _INET_DIAG_SKV6ONLY, b"\0"
                 ) != bytes(1)
                 address = socket.inet_ntop(family, body[8 : 8 + length])
-                yield Listener(family, address, port, inode, uid, only_v6, queued)
+                yield Listener(family, address, port, inode, uid, only_v6, queued, protocol == socket.IPPROTO_UDP)
 
     def _dump(self, request: bytes) -> Iterator[bytes]:
         """Ask for a dump; gives the body of each answer."""

@@ -117,6 +117,11 @@ class Spec:
                     )  # fmt: skip
         if self.uses("fd") and self.wants_socket:
             raise UsageError("{fd} and {socket} together: the socket that is handed over is a TCP socket")
+        if self.datagrams and self.wants_socket:
+            raise UsageError(
+                "ready='udp' and a UNIX socket: there is no UDP on it",
+                next="ready='line:TEXT', or a callable that asks the server",
+            )
 
     def _texts(self) -> list[str]:
         return [*self.command, *(self.stop_command or ()), *(value for value in self.env.values() if value)]
@@ -136,6 +141,12 @@ class Spec:
     def wants_socket(self) -> bool:
         """Whether it listens on a UNIX socket of ours."""
         return self.socket is not None or (self.uses("socket") and not self.wants_port)
+
+    @property
+    def datagrams(self) -> bool:
+        """Whether what it opens is a UDP socket alone: no probe of those asked for is about a listener."""
+        probes = [each for each in self.conditions if isinstance(each, Probe)]
+        return bool(probes) and all(each.datagrams for each in probes)
 
     def account(self) -> pwd.struct_passwd | None:
         """The user to change to; None for the present one. Raises `UsageError`."""

@@ -13,7 +13,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import os
 import select
+import sys
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
@@ -100,6 +102,7 @@ async def _bounded(awaitable: Any, seconds: float) -> Any:
 async def carry_out_async(script: Script[T]) -> T:
     """Carry out a procedure in the running asyncio loop. Cancelling gives it up in order."""
     with contextlib.closing(script):
+        need_asyncio()
         send: Callable[[Any], Wait | Call] = script.send
         value: Any = None
         while True:
@@ -143,28 +146,87 @@ def _watched(
         if not happened.done():
             happened.set_result(None)
 
-    try:
-        for fd in wait.readable:
-            loop.add_reader(fd, note, fd)
-        for fd in wait.writable:
-            loop.add_writer(fd, note, fd)
+    with contextlib.ExitStack() as undo:
+        undo.callback(happened.cancel)
+        for fds, add, remove in (
+            (wait.readable, loop.add_reader, loop.remove_reader),
+            (wait.writable, loop.add_writer, loop.remove_writer),
+        ):
+            for fd in fds:
+                own = own_copy(fd)
+                if own < 0:
+                    note(fd)
+                    continue
+                undo.callback(os.close, own)
+                add(own, note, fd)
+                undo.callback(remove, own)
         yield
-    finally:
-        happened.cancel()
-        for fd in wait.readable:
-            loop.remove_reader(fd)
-        for fd in wait.writable:
-            loop.remove_writer(fd)
 
 
-def refuse_in_running_loop(what: str, instead: str) -> None:
-    """Raise `UsageError` where an asyncio loop runs in this thread: blocking it could block what we wait for."""
+def own_copy(fd: int) -> int:
+    """A descriptor of one wait alone: a loop knows one reader for each, and two procedures may wait for one thing.
+
+    -1 when `fd` is closed: another procedure has brought to an end what this one waits for.
+    """
+    try:
+        return os.dup(fd)
+    except OSError:
+        return -1
+
+
+def need_asyncio() -> None:
+    """Raise `UsageError` where no asyncio loop runs in this thread."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return
-    raise UsageError(
-        f"{what} blocks, and an asyncio event loop is running in this thread",
-        why="while it waits, the loop stands still, and with it everything that the server may need from it",
-        next=instead,
-    )
+        raise UsageError(
+            "this awaits in an asyncio event loop, and none is running in this thread",
+            next="in Trio: await trio.to_thread.run_sync(server.start); in Twisted: wavetank.servers.tx",
+        ) from None
+
+
+def refuse_in_running_loop(what: str, instead: str) -> None:
+    """Raise `UsageError` where an event loop runs in this thread: blocking it could block what we wait for.
+
+    `instead` says what to call in an asyncio loop.
+    """
+    for found, loop, advice in (
+        (_in_reactor, "a Twisted reactor", "wavetank.servers.tx, or twisted.internet.threads.deferToThread(...)"),
+        (_in_asyncio, "an asyncio event loop", instead),
+        (_in_trio, "Trio", "await trio.to_thread.run_sync(...) with the same call"),
+    ):
+        if found():
+            raise UsageError(
+                f"{what} blocks, and {loop} is running in this thread",
+                why="while it waits, the loop stands still, and with it everything that the server may need from it",
+                next=advice,
+            )
+
+
+def _in_asyncio() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _in_reactor() -> bool:
+    """Nobody runs in a reactor who has not imported it, and it is not for us to import (that installs one)."""
+    reactor = sys.modules.get("twisted.internet.reactor")
+    if not getattr(reactor, "running", False):
+        return False
+    from twisted.python import threadable
+
+    return bool(threadable.isInIOThread())
+
+
+def _in_trio() -> bool:
+    trio = sys.modules.get("trio")
+    if trio is None:
+        return False
+    try:
+        trio.lowlevel.current_task()
+    except RuntimeError:
+        return False
+    return True

@@ -78,7 +78,8 @@ def kill(core: Core) -> Script[StopReport]:
 
 
 def _end(core: Core, *, politely: bool) -> Script[StopReport]:
-    assert core.launched is not None
+    launched = core.launched
+    assert launched is not None
     begun = time.monotonic()
     died = core.death_told or not core.running  # what has been killed may not be gone yet
     report = StopReport(core.spec.name, core.pid, died=died)
@@ -91,13 +92,19 @@ def _end(core: Core, *, politely: bool) -> Script[StopReport]:
                 yield from _firmly(core, report)
         if not core.running:
             yield from _children_may_end(core, snapshot)
-        yield from _kill_all(core, report, snapshot)
+        yield from _kill_all(core, launched, report, snapshot)
     finally:
-        _give_up(core)
+        if core.launched is launched:
+            _give_up(core)
+    if core.launched is not launched:
+        # Another stop, of a signal handler or another task, began later and was done first: what it found counts.
+        assert isinstance(core.last_stop, StopReport)
+        return core.last_stop
     report.status = _status(core)
     report.seconds = time.monotonic() - begun
     _judge(core, report, snapshot)
     core.launched = None
+    core.last_stop = report
     core.place.note(core.marker, [])
     return report
 
@@ -189,10 +196,8 @@ def _children_may_end(core: Core, snapshot: list[Identity]) -> Script[None]:
         yield Wait(until=time.monotonic() + 0.005)
 
 
-def _kill_all(core: Core, report: StopReport, snapshot: list[Identity]) -> Script[None]:
+def _kill_all(core: Core, launched: launcher.Launched, report: StopReport, snapshot: list[Identity]) -> Script[None]:
     """Everything that still lives gets SIGKILL; the supervisor reaps, says so and ends."""
-    assert core.launched is not None
-    launched = core.launched
     members = core.members()
     if core.running:
         report.steps.append("SIGKILL")
@@ -264,7 +269,7 @@ def _judge(core: Core, report: StopReport, snapshot: list[Identity]) -> None:
         report.troubles.append(f"{name}: SIGKILL has not ended {wording.listed(alive)}")
     if core.address.port and core.address.handed_over is None and not alive:
         with Table() as table:
-            if any(each.serves(core.address.host, core.address.port) for each in table.tcp()):
+            if any(each.serves(core.address.host, core.address.port) for each in core.address.among(table)):
                 report.troubles.append(f"{name}: somebody listens on {core.address} although it has ended")
 
 

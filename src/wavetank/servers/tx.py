@@ -31,7 +31,7 @@ from wavetank.servers import address, process, processes, wording
 from wavetank.servers.address import Address
 from wavetank.servers.forwarding import CTRL_C, refuse_stranger
 from wavetank.servers.sockdiag import Table
-from wavetank.servers.steps import Call, Script, Wait
+from wavetank.servers.steps import Call, Script, Wait, own_copy
 
 T = TypeVar("T")
 
@@ -50,14 +50,18 @@ def _the_reactor() -> Any:
 
 @implementer(IReadDescriptor, IWriteDescriptor)
 class _Watched:
-    """One descriptor that a procedure waits for."""
+    """One descriptor that a procedure waits for, by a copy of its own (see `steps.own_copy`)."""
 
-    def __init__(self, fd: int, happened: Callable[[int], None]) -> None:
+    def __init__(self, fd: int, own: int, happened: Callable[[int], None]) -> None:
         self._fd = fd
+        self._own = own
         self._happened = happened
 
     def fileno(self) -> int:
-        return self._fd
+        return self._own
+
+    def close(self) -> None:
+        os.close(self._own)
 
     def logPrefix(self) -> str:
         return "wavetank"
@@ -123,9 +127,13 @@ class _Performance:
             (wait.writable, self.reactor.addWriter, self.reactor.removeWriter),
         ):
             for fd in fds:
-                watched = _Watched(fd, happened)
+                own = own_copy(fd)
+                if own < 0:
+                    timer.reset(0)
+                    continue
+                watched = _Watched(fd, own, happened)
                 add(watched)
-                self._undo.append(partial(remove, watched))
+                self._undo += (partial(remove, watched), watched.close)
 
 
 def carry_out(script: Script[T], reactor: Any = None) -> Deferred[T]:
