@@ -79,6 +79,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     limit_real_s: float = 60.0
     faults: tuple[str, ...] = ()
     no_oracle: tuple[str, ...] = ()
+    oracle: tuple[str, ...] = ()
     allow: tuple[str, ...] = ()
     private_cwd: bool = False
 
@@ -186,7 +187,8 @@ def write_failure(failure: FailureFile, folder: str | os.PathLike[str]) -> Path:
     """Write the failure into `folder` (made when missing), whole or not at all; return the path of the file.
 
     Its name is made of the target's and the first digits of the digest; the same failure found again takes the same
-    name. Raises `EnvironmentProblem` when the folder cannot be written.
+    name. A run that had to be ended from outside has no digest: then it is a hash of what failed, where, and the plan.
+    Raises `EnvironmentProblem` when the folder cannot be written.
     """
     path = _free_path(failure, Path(folder))
     documents.write_atomically(path, documents.dump(to_json(failure)))
@@ -196,16 +198,25 @@ def write_failure(failure: FailureFile, folder: str | os.PathLike[str]) -> Path:
 def _free_path(failure: FailureFile, folder: Path) -> Path:
     name = file_name(failure.target)
     path = folder / f"{name}.json"
+    mark = _mark(to_json(failure))
     for digits in _DIGITS:
-        path = folder / f"{name}-{failure.digest[:digits]}.json"
-        if not os.path.exists(path) or _digest_in(path) == failure.digest:
+        path = folder / f"{name}-{mark[:digits]}.json"
+        if not os.path.exists(path) or _mark_in(path) == mark:
             break
     return path
 
 
-def _digest_in(path: Path) -> object:
+def _mark(data: dict[str, Any]) -> str:
+    """What tells one failure from another, 32 hexadecimal digits: the digest, or the hash of what stands for it."""
+    if data.get("digest"):
+        return str(data["digest"])
+    text = json.dumps([data.get(key) for key in ("kind", "where", "plan")], sort_keys=True)
+    return hashlib.blake2b(text.encode("ascii"), digest_size=16).hexdigest()
+
+
+def _mark_in(path: Path) -> str | None:
     try:
-        return documents.read_object(path, FailureFileError, _KIND).get("digest")
+        return _mark(documents.read_object(path, FailureFileError, _KIND))
     except FailureFileError:
         return None
 

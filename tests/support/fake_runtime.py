@@ -109,12 +109,23 @@ def _fail(job: Job) -> RunResult:
     return _result("bad", failure=record, status=1)
 
 
+def _hard(job: Job) -> RunResult:
+    """Seeds that are 3 modulo 5 fail, and need three choices for it, seed 8 one, seed 13 two; others of two kinds."""
+    seed, choices = job.plan.seed, job.plan.choices
+    needed = {f"duplicate a -> b / {number}": 1 for number in range({8: 1, 13: 2}.get(seed, 3))}
+    if seed % 5 != 3 or not needed.keys() <= (needed if choices is None else choices).keys():
+        return _result("fine")
+    where = "/x/y.py:9" if seed == 18 else "/x/y.py:3"
+    record = FailureRecord(kind="hang", error=f"{seed} waits", host="main", time_ns=5, where=where, traceback="")
+    return _result("bad", failure=record, status=1, choices=needed)
+
+
 def _loaded(job: Job) -> RunResult:
     return _result(" ".join(sorted(sys.modules)))
 
 
 DOINGS = {
     "addresses": _addresses, "break_": _break, "choices": _choices, "crash": _crash, "echo": _echo, "fail": _fail,
-    "files": _files, "leave": _leave, "loaded": _loaded, "refuse": _refuse, "shout": _shout, "slow": _slow,
-    "spin": _spin,
+    "files": _files, "hard": _hard, "leave": _leave, "loaded": _loaded, "refuse": _refuse, "shout": _shout,
+    "slow": _slow, "spin": _spin,
 }  # fmt: skip

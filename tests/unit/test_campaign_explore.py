@@ -59,6 +59,14 @@ def test_keep_going_groups_failures_by_cause(opened: Open) -> None:
     assert [(group.seed, group.count) for group in found.groups] == [(3, 4)]
 
 
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_each_group_has_its_easiest_seed(opened: Open, workers: int) -> None:
+    found = explore(opened("hard", workers=workers), Search(runs=30, keep_going=True))
+    assert [(group.seed, group.count, group.easiest) for group in found.groups] == [(3, 5, 8), (18, 1, 18)]
+    verdicts = [group.verdict for group in found.groups]
+    assert [len(verdict.plan.choices or {}) for verdict in verdicts if verdict is not None] == [1, 3]
+
+
 def test_a_request_to_stop_is_heard(opened: Open) -> None:
     asked: list[int] = []
 

@@ -13,7 +13,9 @@ from wavetank.cli import carry_out, options
 from wavetank.errors import EnvironmentProblem
 from wavetank.plan import Plan, write_plan
 
-FUNCTIONS = "def fail(world): ...\ndef echo(world): ...\ndef shout(world): ...\ndef broken(world): ...\n"
+FUNCTIONS = (
+    "def fail(world): ...\ndef hard(world): ...\ndef echo(world): ...\ndef shout(world): ...\ndef broken(world): ...\n"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -88,6 +90,15 @@ def test_keep_going_lists_groups(say) -> None:
     assert found.status == 1
     assert "1 failure in 20 runs" in found.out
     assert "3, the lowest of 4 that fail so" in found.out
+
+
+def test_keep_going_shows_the_easiest_seed_of_each_group(say) -> None:
+    found = say("explore", "x.py::hard", "--runs", "30", "--keep-going")
+    assert "2 failures in 30 runs" in found.out
+    assert "       5 x  seed 8  hang  /x/y.py:3  8 waits\n       1 x  seed 18  hang  /x/y.py:9  18 waits\n" in found.out
+    assert "8, the easiest of 5 that fail so; the lowest is 3" in found.out
+    data = json.loads(say("explore", "x.py::hard", "--runs", "30", "--keep-going", "--json").out)
+    assert [(each["seed"], each["lowest_seed"], each["count"]) for each in data["failures"]] == [(8, 3, 5), (18, 18, 1)]
 
 
 def test_run_shows_what_the_program_wrote_and_its_status(say) -> None:

@@ -1,6 +1,7 @@
 """Failure files: JSON, names, integrity, and every way in which a file can be wrong."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,15 @@ def test_the_same_failure_takes_the_same_name_and_another_one_a_longer_name(tmp_
     assert write_failure(other, tmp_path).name == "failover-3f9c0a5e.json"
     assert write_failure(third, tmp_path).name == "failover-3f9c1111.json"
     assert read_failure(tmp_path / "failover-3f9c.json").digest == EXAMPLE.digest
+
+
+def test_a_failure_without_a_digest_has_a_name_of_its_own(tmp_path: Path) -> None:
+    killed = msgspec.structs.replace(EXAMPLE, digest="", kind="spin")
+    name = write_failure(killed, tmp_path).name
+    assert re.fullmatch(r"failover-[0-9a-f]{4}\.json", name)
+    assert write_failure(msgspec.structs.replace(killed, time_ns=3, traceback="elsewhere"), tmp_path).name == name
+    assert write_failure(msgspec.structs.replace(killed, where="other.py:1"), tmp_path).name != name
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_a_file_that_is_not_ours_is_not_overwritten(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Worlds as a scenario sees them: hosts, programs, time, crashes, invariants, and what is said when it goes wrong."""
 
+import linecache
 import os
 import sys
 import time
@@ -339,7 +340,13 @@ def test_a_world_in_which_nothing_can_happen_hangs_and_says_who_waits_for_what(w
     failure = worlds.run("hangs").failure
     assert failure is not None
     assert (failure.kind, failure.host) == ("hang", "a")
-    assert failure.error.startswith("nothing can happen any more; a/wait_for_ever/MainThread waits: poll()")
+    line = wait_for_ever.__code__.co_firstlineno + 3
+    text = linecache.getline(__file__, line).strip()
+    assert failure.error == (
+        f"nothing can happen any more; "
+        f"a/wait_for_ever/MainThread waits: poll() on nothing (test_world.py:{line}: {text}); "
+        f"idle/server/MainThread waits: poll() on nothing (test_world.py:{line}: {text})"
+    )
     assert failure.where == f"test_world.py:{wait_for_ever.__code__.co_firstlineno + 3} in wait_for_ever"
     assert "director/director/scenario: waiting for a/wait_for_ever to end" in failure.traceback
     assert "idle/server/MainThread" in failure.traceback

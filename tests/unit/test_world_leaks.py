@@ -94,6 +94,56 @@ def test_each_can_be_switched_off(tmp_path: Path, kind: str, serve: str, main: s
     assert failure(tmp_path, serve, main, oracles_off=(kind,)) is None
 
 
+PRODUCES = """
+from twisted.internet import reactor, protocol
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+
+class Answer(protocol.Protocol):
+    left = 3
+
+    def connectionMade(self):
+        self.transport.registerProducer(self, False)
+
+    def dataReceived(self, data):
+        self.transport.loseConnection()
+
+    def resumeProducing(self):
+        if self.left:
+            self.left -= 1
+            self.transport.write(b"part")
+        else:
+            {then}
+
+    def stopProducing(self):
+        pass
+
+class Ask(protocol.Protocol):
+    def connectionMade(self):
+        self.transport.write(b"all, please")
+
+made = []
+
+class Answers(protocol.Factory):
+    def buildProtocol(self, address):
+        made.append(Answer())
+        return made[-1]{kept}
+
+reactor.listenTCP(7000, Answers())
+connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", 7000), Ask())
+reactor.callLater(5, reactor.stop)
+reactor.run()
+"""
+
+
+@pytest.mark.parametrize("kept", ["", " if made[:-1] else made.pop()"], ids=["kept", "garbage"])
+def test_a_producer_that_is_never_unregistered(tmp_path: Path, kept: str) -> None:
+    found = run_script(tmp_path, PRODUCES.format(then="pass", kept=kept)).failure
+    assert found is not None
+    assert (found.kind, found.host) == ("leak", "main")
+    assert found.error.startswith("script never unregistered the producer Answer of a connection that it wanted to ")
+    assert run_script(tmp_path, PRODUCES.format(then="self.transport.unregisterProducer()", kept=kept)).failure is None
+
+
 WATCHED = """
 import asyncio
 from wavetank.contract import Monitor
@@ -125,3 +175,74 @@ def test_a_broken_rule_that_a_monitor_only_records(tmp_path: Path) -> None:
     assert "write-after-close" in found.error
     assert "data_received(1 byte)" in found.traceback
     assert run_script(tmp_path, WATCHED.format(then="pass")).failure is None
+
+
+BUFFERED = """
+import asyncio
+
+class Empty(asyncio.BufferedProtocol):
+    def get_buffer(self, sizehint):
+        return bytearray({size})
+
+    def buffer_updated(self, nbytes):
+        pass
+
+async def main():
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda loop, context: None)
+    server = await loop.create_server(Empty, "127.0.0.1", 7000)
+    reader, writer = await asyncio.open_connection("127.0.0.1", 7000)
+    writer.write(b"x")
+    await asyncio.sleep(1)
+    writer.close()
+
+asyncio.run(main())
+"""
+TWO_PRODUCERS = """
+from twisted.internet import reactor, protocol
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+
+class Twice(protocol.Protocol):
+    def dataReceived(self, data):
+        self.transport.registerProducer(self, True)
+        {again}
+        self.transport.unregisterProducer()
+
+    def stopProducing(self):
+        pass
+
+class Ask(protocol.Protocol):
+    def connectionMade(self):
+        self.transport.write(b"x")
+
+reactor.listenTCP(7000, protocol.Factory.forProtocol(Twice))
+connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", 7000), Ask())
+reactor.callLater(5, reactor.stop)
+reactor.run()
+"""
+AGAIN = """try:
+            self.transport.registerProducer(self, True)
+        except RuntimeError:
+            pass"""
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right", "rule"),
+    [
+        (BUFFERED.format(size=0), BUFFERED.format(size=9), "get-buffer-is-a-buffer"),
+        (TWO_PRODUCERS.format(again=AGAIN), TWO_PRODUCERS.format(again=""), "one-producer"),
+    ],
+    ids=["asyncio", "twisted"],
+)
+def test_protocols_are_watched_when_the_oracle_is_on_by_name(tmp_path: Path, wrong: str, right: str, rule: str) -> None:
+    assert run_script(tmp_path, wrong).failure is None
+    found = run_script(tmp_path, wrong, oracles_on=("contract",)).failure
+    assert found is not None
+    assert (found.kind, found.sort) == ("contract", rule)
+    assert run_script(tmp_path, right, oracles_on=("contract",)).failure is None
+
+
+def test_what_does_no_harm_in_a_real_loop_is_left_alone_then(tmp_path: Path) -> None:
+    late = WATCHED.format(then="self.transport.write(b'late')")
+    late = late.replace('Monitor(Late(), on_violation="record")', "Late()")
+    assert run_script(tmp_path, late, oracles_on=("contract",)).failure is None

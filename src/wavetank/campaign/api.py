@@ -112,6 +112,7 @@ def run(
     plan: Plan | None = None,
     faults: str | Sequence[str] = "none",
     no_oracle: Sequence[str] = (),
+    oracle: Sequence[str] = (),
     limit_virtual: float = 3600.0,
     limit_real: float = 60.0,
     allow: Sequence[str] = (),
@@ -121,7 +122,8 @@ def run(
     `scenario`: a function that takes a `World`, or a TARGET of the command line; one that is not at the top level of a
     module runs in the weaker mode (see `Outcome`). `seed`: 0 to 2**63 - 1.
     `faults`: families as in `--faults`, drawn from the seed; or `plan`: exactly this plan, then `seed` and `faults` do
-    not count. `no_oracle`: kinds of failure that do not count; `limit_virtual`, `limit_real`: seconds after which the
+    not count. `no_oracle`: kinds of failure that do not count; `oracle`: those to be looked for in full ("contract"
+    watches all protocols); `limit_virtual`, `limit_real`: seconds after which the
     run has failed; `allow`: calls that may reach the real system.
 
     A failure of the scenario is returned, not raised. Raises `UsageError` (no such target, a bad value),
@@ -129,7 +131,7 @@ def run(
     the interpreter that has imported the target, for the next call with the same target and unchanged files, which then
     takes milliseconds. It ends with the next call for another target, or with this process.
     """
-    settings = _settings(faults, no_oracle, limit_virtual, limit_real, allow)
+    settings = _settings(faults, no_oracle, oracle, limit_virtual, limit_real, allow)
     epoch_s = plan.epoch_s if plan is not None else today_s()
     with tempfile.TemporaryDirectory(prefix="wavetank-trace-") as folder:
         path = os.path.join(folder, "trace")
@@ -164,6 +166,7 @@ def explore(
     shrink: bool = True,
     plan: Plan | None = None,
     no_oracle: Sequence[str] = (),
+    oracle: Sequence[str] = (),
     limit_virtual: float = 3600.0,
     limit_real: float = 60.0,
     allow: Sequence[str] = (),
@@ -178,7 +181,7 @@ def explore(
     module has no failure file, and runs one at a time. The other arguments, and what is raised, are those of `run`;
     `EnvironmentProblem` also when `dir` cannot be written.
     """
-    settings = _settings(faults, no_oracle, limit_virtual, limit_real, allow)
+    settings = _settings(faults, no_oracle, oracle, limit_virtual, limit_real, allow)
     search = Search(first_seed=seed, runs=runs, seconds=seconds, keep_going=keep_going, shrink=shrink, plan=plan)
     folder = failures.folder_in(dir)
     epoch_s = plan.epoch_s if plan is not None else today_s()
@@ -193,6 +196,7 @@ def explore(
 def _settings(
     faults: str | Sequence[str],
     no_oracle: Sequence[str],
+    oracle: Sequence[str],
     limit_virtual: float,
     limit_real: float,
     allow: Sequence[str],
@@ -200,6 +204,7 @@ def _settings(
     return Settings(
         families=parse_families(faults if isinstance(faults, str) else ",".join(faults) or "none"),
         no_oracle=tuple(no_oracle),
+        oracle=tuple(oracle),
         limit_virtual_ns=round(limit_virtual * 1e9),
         limit_real_s=limit_real,
         allow=tuple(allow),

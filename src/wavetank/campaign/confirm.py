@@ -34,6 +34,8 @@ from wavetank.world.job import FailureRecord, RunResult
 #: The kind of a failure that the watchdog saw (`wavetank.world.oracles`, which is not for the parent to import).
 SPIN: Final = "spin"
 _SPIN_LIMIT_S: Final = 10.0
+#: The oracles whose errors are Python's: they begin with the name of their type.
+_RAISED: Final = ("exception", "unhandled")
 #: So often more connections may turn out to be opaque before we give up.
 ROUNDS: Final = 4
 _DOES_NOT_REPEAT: Final = "the same plan gives different runs: a replay may not fail as this run did"
@@ -193,11 +195,12 @@ def _shown(record: Record | None) -> str:
 
 
 def cause(result: RunResult) -> tuple[str, ...]:
-    """What failures with one cause share: kind, type of the error, and the user's line; of a spin, the user's file.
+    """What failures with one cause share: the oracle, the type of the error, and the innermost line of the user's.
 
-    The watchdog looks at a loop at any of its lines, and of the functions that it calls.
+    Of a spin the user's file: the watchdog looks at a loop at any of its lines, and of the functions that it calls.
     """
     record = result.failure
     assert record is not None, "no failure"
+    sort = record.sort or (record.error.partition(":")[0] if record.kind in _RAISED else "")
     where = record.where.partition(":")[0] if record.kind == SPIN else record.where
-    return (record.kind, record.error.partition(":")[0], where)
+    return (record.kind, sort, where)

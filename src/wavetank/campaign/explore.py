@@ -6,6 +6,9 @@ failure is real, it asks `session` and `confirm`.
 The idea: seeds go up from the first one, several under way at a time. The first failure stops the campaign, but seeds
 below it that are still running are waited for: so the failure that is reported is that of the lowest failing seed, on
 one core as on many, and as many runs are counted as one core would have made.
+
+With `keep_going` failures that have one cause are one group. Its easiest seed is the one of which least is left when it
+has been shrunk: the lowest seed is, and the few others whose runs had the fewest faults and choices to begin with.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -32,6 +35,8 @@ _TURN_S: Final = 0.2
 _SHRINKING_S: Final = 60.0
 #: At most so many groups of failures are confirmed with `keep_going`; the others are counted.
 MAX_GROUPS: Final = 50
+#: So many seeds of a group besides the lowest may be its easiest.
+CANDIDATES: Final = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,15 +64,39 @@ class Search:
             raise UsageError("no time to explore", why="--for is more than 0 s")
 
 
+class Member(NamedTuple):
+    """One failing run of a group: how much its plan has, faults and choices that are not calm, and what came of it."""
+
+    size: int
+    seed: int
+    plan: Plan
+    result: RunResult
+
+
 @dataclass
 class Group:
-    """Failures with one cause, as far as kind, type of error and place tell: how many, and the lowest seed's."""
+    """Failures with one cause: oracle, type of error and innermost line of the user's; how many, and the lowest seed's.
+
+    `others`: the seeds, besides the lowest, whose plans had least. `verdict`: on the easiest one, once there is one.
+    """
 
     seed: int
     plan: Plan
     result: RunResult
     count: int = 1
+    others: list[Member] = field(default_factory=list)
     verdict: Verdict | None = None
+
+    @property
+    def easiest(self) -> int:
+        """The seed that `verdict` is about; the lowest as long as there is none."""
+        return self.seed if self.verdict is None else self.verdict.original_plan.seed
+
+    def add(self, plan: Plan, result: RunResult) -> None:
+        """One more failure with this cause, of a higher seed."""
+        self.count += 1
+        self.others.append(Member(len(plan.faults) + len(result.choices), plan.seed, plan, result))
+        self.others = sorted(self.others, key=lambda each: each[:2])[:CANDIDATES]
 
 
 @dataclass
@@ -119,6 +148,7 @@ class _Campaign:
         self.next_seed = search.first_seed  # to submit
         self.next_count = search.first_seed  # to count
         self.lowest_failure: int | None = None
+        self.shrink_until = 0.0
 
     def go(self) -> Found:
         started = time.monotonic()
@@ -140,18 +170,37 @@ class _Campaign:
                 if self.lowest_failure is None or seed <= self.lowest_failure:
                     self._count(seed)
         found.groups = sorted(self.groups.values(), key=lambda group: group.seed)
-        confirming = time.monotonic()
-        found.searching_s = confirming - started
-        for group in found.groups[:MAX_GROUPS]:
-            if self.stop():
-                found.stopped = True
-                break
-            group.verdict = confirm(self.session, group.plan, group.result)
-            left_s = _SHRINKING_S - (time.monotonic() - confirming)
-            if self.search.shrink and left_s > 0:
-                group.verdict = shrink(self.session, group.verdict, limit_s=min(LIMIT_S, left_s), stop=self.stop)
+        found.searching_s = time.monotonic() - started
+        self._confirm_all()
         found.seconds = time.monotonic() - started
         return found
+
+    def _confirm_all(self) -> None:
+        """A verdict for each group: first on the lowest seeds, then, as long as there is time, on easier ones."""
+        self.shrink_until = time.monotonic() + _SHRINKING_S
+        groups = self.found.groups[:MAX_GROUPS]
+        for group in groups:
+            if self._stopped():
+                return
+            group.verdict = self._verdict(group.plan, group.result)
+        for group in groups:
+            for other in group.others:
+                assert group.verdict is not None, "a group was left out"
+                if not _left(group.verdict)[1] or time.monotonic() >= self.shrink_until or self._stopped():
+                    break
+                verdict = self._verdict(other.plan, other.result)
+                group.verdict = min(group.verdict, verdict, key=_left)
+
+    def _stopped(self) -> bool:
+        self.found.stopped = self.found.stopped or self.stop()
+        return self.found.stopped
+
+    def _verdict(self, plan: Plan, result: RunResult) -> Verdict:
+        verdict = confirm(self.session, plan, result)
+        left_s = self.shrink_until - time.monotonic()
+        if not self.search.shrink or left_s <= 0:
+            return verdict
+        return shrink(self.session, verdict, limit_s=min(LIMIT_S, left_s), stop=self.stop)
 
     def _submit(self) -> None:
         last = None if self.search.runs is None else self.search.first_seed + self.search.runs
@@ -196,7 +245,7 @@ class _Campaign:
             return
         key = cause(result)
         if key in self.groups:
-            self.groups[key].count += 1
+            self.groups[key].add(plan, result)
         else:
             self.groups[key] = Group(seed, plan, result)
 
@@ -206,6 +255,13 @@ class _Campaign:
             self.session.abandon(token)
         while self.session.running:
             self.session.wait(_TURN_S)
+
+
+def _left(verdict: Verdict) -> tuple[bool, float, int]:
+    """What makes a failure harder to understand, as a key: that it does not repeat, and what its plan still has."""
+    plan = verdict.plan
+    choices = float("inf") if plan.choices is None else len(plan.choices)
+    return bool(verdict.parted), len(plan.faults) + choices, plan.seed
 
 
 def families_without_effect(families: Sequence[str], session: Runs) -> list[str]:

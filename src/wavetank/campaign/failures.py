@@ -47,6 +47,7 @@ def write(session: Session, verdict: Verdict, folder: str | os.PathLike[str]) ->
                 limit_real_s=settings.limit_real_s,
                 faults=settings.families,
                 no_oracle=settings.no_oracle,
+                oracle=settings.oracle,
                 allow=settings.allow,
                 private_cwd=settings.private_cwd,
             ),
@@ -85,6 +86,7 @@ def settings_of(failure: FailureFile) -> Settings:
     return Settings(
         families=options.faults,
         no_oracle=options.no_oracle,
+        oracle=options.oracle,
         limit_virtual_ns=options.limit_virtual_ns,
         limit_real_s=options.limit_real_s,
         allow=options.allow,

@@ -70,6 +70,7 @@ class NestedSession:
             environment=dict(os.environ),
             virtual_limit_ns=settings.limit_virtual_ns,
             real_limit_s=limit_real_s or settings.limit_real_s,
+            oracles_on=self.settings.oracle,
             oracles_off=settings.no_oracle,
             allow=settings.allow,
             opaque=opaque,

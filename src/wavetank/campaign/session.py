@@ -23,7 +23,8 @@ from wavetank.world.job import Job, RunResult, Target
 _DAY_S: Final = 86_400
 #: So long nobody debugs.
 _NO_LIMIT_S: Final = 1e9
-#: The oracles, by the names with which `--no-oracle` switches them off.
+#: The oracles, by the names with which `--no-oracle` switches them off. All are on; `--oracle contract` makes that one
+#: watch all protocols, and not only those that the program itself puts under a monitor.
 ORACLES: Final = ("exception", "unhandled", "hang", "spin", "leak", "contract", "buffer", "nondeterminism")
 
 
@@ -33,15 +34,18 @@ class Settings:
 
     families: tuple[str, ...] = ()
     no_oracle: tuple[str, ...] = ()
+    oracle: tuple[str, ...] = ()
     limit_virtual_ns: int = 3_600_000_000_000
     limit_real_s: float = 60.0
     allow: tuple[str, ...] = ()
     private_cwd: bool = False
 
     def __post_init__(self) -> None:
-        for name in self.no_oracle:
+        for name in (*self.no_oracle, *self.oracle):
             if name not in ORACLES:
                 raise UsageError(f"unknown oracle {name!r}.{did_you_mean(name, ORACLES)}", why=", ".join(ORACLES))
+            if name in self.oracle and name in self.no_oracle:
+                raise UsageError(f"the oracle {name} is to be both on and off")
         if self.limit_virtual_ns <= 0 or self.limit_real_s <= 0:
             raise UsageError("a limit of no time at all", why="--limit-virtual and --limit-real are more than 0")
 
@@ -184,6 +188,7 @@ class Session:
             real_limit_s=_NO_LIMIT_S if self.debugger else limit_real_s or settings.limit_real_s,
             debugger=self.debugger,
             oracles_off=settings.no_oracle,
+            oracles_on=settings.oracle,
             allow=settings.allow,
             opaque=opaque,
             trace_path=trace_path,

@@ -147,7 +147,7 @@ def _print_text(label: str, search: Search, found: Found, files: dict[int, Path 
         output.remark(f"note: {note} ({output.plural(count, 'run')})")
     for group in found.groups:
         for note in group.verdict.notes if group.verdict is not None else ():
-            output.remark(f"note: seed {group.seed}: {note}")
+            output.remark(f"note: seed {group.easiest}: {note}")
     how = f"{output.plural(found.runs, 'run')}, {found.seconds:.1f} s"
     if found.stopped:
         how += ", stopped by Ctrl-C"
@@ -161,10 +161,10 @@ def _print_text(label: str, search: Search, found: Found, files: dict[int, Path 
     if len(found.groups) > 1:
         output.say()
         for group in found.groups:
-            record = group.result.failure
+            record = group.verdict.failure if group.verdict is not None else group.result.failure
             assert record is not None, "a group without failure"
             error = record.error.splitlines()[0] if record.error else ""
-            output.say(f"  {group.count:>6,} x  seed {group.seed}  {record.kind}  {record.where}  {error}")
+            output.say(f"  {group.count:>6,} x  seed {group.easiest}  {record.kind}  {record.where}  {error}")
     for group in found.groups:
         output.say()
         verdict = group.verdict
@@ -173,7 +173,9 @@ def _print_text(label: str, search: Search, found: Found, files: dict[int, Path 
         plan, result = (verdict.plan, verdict.result) if verdict is not None else (group.plan, group.result)
         if plan.calm:
             output.say(f"{label}: fails in a calm world: no fault is needed, and no choice")
-        output.show_failure(record, plan, result, seed=group.seed, file=files[group.seed], count=group.count)
+        output.show_failure(
+            record, plan, result, seed=group.easiest, file=files[group.seed], count=group.count, lowest=group.seed
+        )
     sys.stdout.flush()
 
 
@@ -187,7 +189,8 @@ def _print_json(
         assert record is not None, "a group without failure"
         plan, result = (verdict.plan, verdict.result) if verdict is not None else (group.plan, group.result)
         data.append(
-            output.failure_data(record, plan, result, seed=group.seed, file=files[group.seed], count=group.count)
+            output.failure_data(record, plan, result, seed=group.easiest, file=files[group.seed], count=group.count)
+            | {"lowest_seed": group.seed}
         )
     output.print_json(
         label,

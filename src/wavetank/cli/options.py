@@ -112,6 +112,9 @@ def run_options(faults: str) -> Callable[[_Command], _Command]:
         click.option("--seed", type=Whole(0, MAX_SEED), metavar="N", help="The seed, or the first of many.  [0]"),
         click.option("--plan", "plan_file", metavar="FILE", help="The faults (and choices) of this plan."),
         click.option("--faults", metavar="FAMILIES", help=f"none, mild, all, or names joined by commas.  [{faults}]"),
+        click.option(
+            "--oracle", multiple=True, metavar="KIND", help="Switch it on in full: contract watches all protocols."
+        ),
         click.option("--no-oracle", multiple=True, metavar="KIND", help="Failures of this kind do not count."),
         click.option(
             "--limit-virtual", type=Duration(), default="1h", metavar="TIME", help="Virtual time of one run.  [1h]"
@@ -147,6 +150,7 @@ def common(options: dict[str, Any], *, faults: str) -> Common:
     settings = Settings(
         families=families,
         no_oracle=options["no_oracle"],
+        oracle=options["oracle"],
         limit_virtual_ns=round(options["limit_virtual"] * 1e9),
         limit_real_s=options["limit_real"],
         allow=options["allow"],
@@ -180,8 +184,8 @@ MOST_RUNS: Final = _MOST_RUNS
 #: Parameters of commands whose name is not their option's.
 _OTHER_NAMES: Final = {"plan": "plan_file", "dir": "folder", "json": "as_json", "for": "seconds"}
 _SETTINGS: Final = (
-    "allow", "dir", "faults", "for", "json", "keep-going", "limit-real", "limit-virtual", "no-oracle", "plan",
-    "private-cwd", "runs", "seed", "workers",
+    "allow", "dir", "faults", "for", "json", "keep-going", "limit-real", "limit-virtual", "no-oracle", "oracle",
+    "plan", "private-cwd", "runs", "seed", "workers",
 )  # fmt: skip
 
 
@@ -209,7 +213,7 @@ def settings_file() -> dict[str, Any]:
             raise UsageError(f"pyproject.toml: [tool.wavetank] has no setting {key!r}.{hint}", why=", ".join(_SETTINGS))
         if isinstance(value, list) and name == "faults":
             value = ",".join(map(str, value))
-        elif name in ("allow", "no-oracle") and isinstance(value, str):
+        elif name in ("allow", "no-oracle", "oracle") and isinstance(value, str):
             value = [value]
         defaults[_OTHER_NAMES.get(name, name.replace("-", "_"))] = value
     return defaults

@@ -60,14 +60,18 @@ def show_failure(
     seed: int,
     file: Path | None,
     count: int = 1,
+    lowest: int | None = None,
     traceback: bool = True,
 ) -> None:
-    """The block for one failure; its last line is the command that replays it."""
+    """The block for one failure; its last line is the command that replays it.
+
+    `count`: of runs that fail for the same cause; `lowest`: the lowest seed of these.
+    """
     say(f"FAILURE  {record.error or record.kind}", fg="red", bold=True)
     say()
     for line in _place(record):
         say(f"  {line}" if line else "")
-    for name, lines in _facts(record, plan, result, seed, count):
+    for name, lines in _facts(record, plan, result, _seed(seed, count, lowest)):
         for index, line in enumerate(lines):
             say(f"  {'' if index else name:<9}{line}")
     _section("", record.traceback.splitlines() if traceback else [])
@@ -97,21 +101,27 @@ def _place(record: FailureRecord) -> Iterator[str]:
     yield ""
 
 
-def _facts(
-    record: FailureRecord, plan: Plan, result: RunResult, seed: int, count: int
-) -> Iterator[tuple[str, list[str]]]:
+def _facts(record: FailureRecord, plan: Plan, result: RunResult, seed: str) -> Iterator[tuple[str, list[str]]]:
     yield "kind", [record.kind]
     if record.summary:
         yield "", record.summary.splitlines()
     if record.host:
         yield "host", [record.host]
     yield "time", [f"{record.time_ns / 1e9:.6f} s of virtual time"]
-    yield "seed", [f"{seed}" if count == 1 else f"{seed}, the lowest of {count} that fail so"]
+    yield "seed", [seed]
     faults = [str(fault) for fault in plan.faults]
     more = [f"and {len(faults) - _FAULT_LINES} more"] if len(faults) > _FAULT_LINES else []
     yield "faults", [*faults[:_FAULT_LINES], *more] or ["none"]
     if plan.choices is not None:
         yield "choices", _choices(plan, result)
+
+
+def _seed(seed: int, count: int, lowest: int | None) -> str:
+    if count == 1:
+        return f"{seed}"
+    if lowest in (None, seed):
+        return f"{seed}, the lowest of {count} that fail so"
+    return f"{seed}, the easiest of {count} that fail so; the lowest is {lowest}"
 
 
 def _choices(plan: Plan, result: RunResult) -> list[str]:

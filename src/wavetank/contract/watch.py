@@ -115,6 +115,10 @@ class Watch:
             if found is not None and found[0] > found[2]:
                 self._broken("pause-at-once", name)
 
+    def inside(self, by: str, name: str) -> bool:
+        """Whether the call under way, the innermost one, is this one."""
+        return self._stack[-1:] == [(by, name)]
+
     def answered(self, buffer: Any) -> None:
         """`get_buffer` has returned this."""
         try:

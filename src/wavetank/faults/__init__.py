@@ -16,6 +16,7 @@ from wavetank.faults.base import MAX_SECONDS as MAX_SECONDS
 from wavetank.faults.base import Fault as Fault
 from wavetank.faults.families import FAMILIES as FAMILIES
 from wavetank.faults.families import MILD as MILD
+from wavetank.faults.families import ON_NETWORK as ON_NETWORK
 from wavetank.faults.families import Family as Family
 from wavetank.faults.families import parse_families as parse_families
 from wavetank.faults.machine import ClockJump as ClockJump

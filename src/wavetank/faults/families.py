@@ -68,6 +68,11 @@ FAMILIES: Final[Mapping[str, Family]] = MappingProxyType({
     "fds": Family((Descriptors,), "open files, places in the backlog or ports run out for a while", False),
 })  # fmt: skip
 
+#: Faults that act on what travels over TCP and UDP, and on nothing else.
+ON_NETWORK: Final = frozenset({
+    Bandwidth, Buffers, Drop, Duplicate, Eof, Latency, Loss, Partition, Refuse, Reorder, Reset, Segments, SlowReader,
+    Stall, Truncate,
+})  # fmt: skip
 MILD: Final = tuple(name for name, family in FAMILIES.items() if family.mild)
 
 

@@ -6,10 +6,10 @@ of a thread wait for. Imports no framework but asyncio.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from wavetank.frameworks import asyncio, blocking, reports, state, trio, twisted, uvloop
+from wavetank.frameworks import asyncio, blocking, reports, state, trio, twisted, twisted_producers, uvloop
 from wavetank.kernel.core import Thread
 from wavetank.kernel.recorder import Recorder
 
@@ -36,6 +36,7 @@ def install() -> None:
     uvloop.stand_in()
     trio.install()
     twisted.install()
+    twisted_producers.install()
 
 
 begin: Final = state.begin
@@ -64,6 +65,29 @@ def deadlines(thread: Thread) -> list[int]:
 def unsent_bytes(thread: Thread, number: int) -> int:
     """How many bytes a framework in `thread` keeps for the socket `number`, because the kernel takes no more."""
     return asyncio.unsent_bytes(thread, number) or twisted.unsent_bytes(thread, number)
+
+
+check_leaks: Final = twisted_producers.check
+
+
+def watch_protocols() -> None:
+    """Watch every protocol of asyncio and Twisted from now on, for the oracle `contract`. Once per interpreter."""
+    from wavetank.frameworks import watching_asyncio, watching_twisted  # most runs do without
+
+    watching_asyncio.install()
+    watching_twisted.install()
+
+
+def descriptor_in(variables: Mapping[str, Any]) -> int:
+    """The descriptor of the socket that a suspended function of a framework is about, by its variables; -1: of none."""
+    for thing in (variables.get("self"), variables.get("sock")):
+        socket = thing if thing is None else asyncio.socket_of(thing) or trio.socket_of(thing)
+        if socket is not None:
+            try:
+                return int(socket.fileno())
+            except (OSError, ValueError, TypeError, AttributeError):
+                return -1
+    return -1
 
 
 def waits(thread: Thread) -> Iterator[tuple[str, str, Any]]:

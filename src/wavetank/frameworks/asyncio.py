@@ -11,6 +11,7 @@ import asyncio
 import asyncio.base_events
 import asyncio.tasks
 import re
+import socket
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
@@ -158,6 +159,15 @@ def unsent_bytes(thread: core.Thread, number: int) -> int:
     transport = getattr(loop_of(thread), "_transports", {}).get(number)
     size = getattr(transport, "get_write_buffer_size", None)
     return int(size()) if size is not None else 0
+
+
+def socket_of(thing: Any) -> Any:
+    """The socket of a stream, a protocol or a transport, or a socket itself; None when it is nothing of that."""
+    if isinstance(thing, socket.socket):
+        return thing
+    transport = vars(thing).get("_transport", thing) if hasattr(thing, "__dict__") else thing
+    ask = getattr(transport, "get_extra_info", None) if isinstance(transport, asyncio.BaseTransport) else None
+    return None if ask is None else ask("socket")
 
 
 def overdue_ns() -> int:

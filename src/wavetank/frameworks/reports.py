@@ -25,9 +25,9 @@ def unhandled(text: str, error: BaseException) -> None:
         hook(host, text, error)
 
 
-def leaked(text: str, detail: str) -> None:
-    """The process that runs now has lost something that can never end."""
-    host = core.K.process.host_name
+def leaked(text: str, detail: str, host: str = "") -> None:
+    """A process on `host`, or the one that runs now, has lost something that can never end."""
+    host = host or core.K.process.host_name
     for hook in tuple(leak_hooks):
         hook(host, text, detail)
 

@@ -82,6 +82,14 @@ def deadlines(thread: core.Thread) -> list[int]:
     return [round((entry[0] - offset) * 1e9) - UPTIME_NS for entry in runner.deadlines._heap[:DEADLINES]]
 
 
+def socket_of(thing: Any) -> Any:
+    """The socket inside one of Trio's, or inside a stream on one; None when it is neither."""
+    if not type(thing).__module__.startswith("trio."):
+        return None
+    inside = getattr(thing, "socket", thing)
+    return getattr(inside, "_sock", None)
+
+
 def _runner() -> Any:
     return getattr(context, "runner", None)
 

@@ -46,6 +46,7 @@ class Job(msgspec.Struct, frozen=True):
     virtual_limit_ns: int = 3_600_000_000_000
     real_limit_s: float = 60.0
     oracles_off: tuple[str, ...] = ()
+    oracles_on: tuple[str, ...] = ()
     allow: tuple[str, ...] = ()
     opaque: tuple[str, ...] = ()
     trace_path: str = ""
@@ -63,7 +64,10 @@ class Output(msgspec.Struct):
 
 
 class FailureRecord(msgspec.Struct):
-    """One failed run in words and places. `kind` is one of the oracle names of `wavetank.world.oracles`."""
+    """One failed run in words and places. `kind` is one of the oracle names of `wavetank.world.oracles`.
+
+    `sort`: what of its kind it is, where its kind and place do not say that: the rule that was broken, what has leaked.
+    """
 
     kind: str
     error: str
@@ -72,6 +76,7 @@ class FailureRecord(msgspec.Struct):
     where: str
     traceback: str
     summary: str = ""
+    sort: str = ""
 
 
 class Payload(msgspec.Struct):

@@ -48,7 +48,9 @@ def check(kernel: Kernel, oracles: Oracles, process: Process) -> None:
     def words() -> FailureRecord:
         several = f"{len(left)} sockets" if len(left) > 1 else "a socket"
         what = f"{process.name} never closed {several} whose peers had closed; the first: {names[0]}"
-        return text_record(LEAK, host, now, what, [], "\n".join([*names[:_NAMED], *more]))
+        return text_record(
+            LEAK, host, now, what, [], "\n".join([*names[:_NAMED], *more]), sort=f"{process.name}: socket"
+        )
 
     oracles.report(LEAK, host, words)
 
@@ -56,4 +58,4 @@ def check(kernel: Kernel, oracles: Oracles, process: Process) -> None:
 def report_lost(kernel: Kernel, oracles: Oracles, host: str, text: str, detail: str) -> None:
     """Report what a framework saw a program lose."""
     now = kernel.now
-    oracles.report(LEAK, host, lambda: text_record(LEAK, host, now, text, [], detail))
+    oracles.report(LEAK, host, lambda: text_record(LEAK, host, now, text, [], detail, sort=detail))

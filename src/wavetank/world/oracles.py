@@ -134,10 +134,9 @@ def exception_record(kind: str, host: str, time_ns: int, error: BaseException, c
 
 
 def text_record(
-    kind: str, host: str, time_ns: int, error: str, stack: list[places.Place], detail: str
+    kind: str, host: str, time_ns: int, error: str, stack: list[places.Place], detail: str, *, sort: str = ""
 ) -> FailureRecord:
     """The words for a failure that is none of Python's exceptions. `stack`: innermost first."""
     place = places.innermost(stack)
-    return FailureRecord(
-        kind=kind, error=error, host=host, time_ns=time_ns, where=str(place) if place else "", traceback=detail
-    )
+    where = str(place) if place else ""
+    return FailureRecord(kind=kind, error=error, host=host, time_ns=time_ns, where=where, traceback=detail, sort=sort)

@@ -97,15 +97,30 @@ def point_to(error: BaseException, place: Place | None) -> None:
 
 def of_coroutine(awaitable: Any) -> list[Place]:
     """What a suspended coroutine awaits, innermost first."""
-    found: list[Place] = []
+    return [
+        Place(frame.f_code.co_filename, frame.f_lineno or 0, frame.f_code.co_name)
+        for frame in frames_of_coroutine(awaitable)
+    ]
+
+
+def frames_of_coroutine(awaitable: Any) -> list[FrameType]:
+    """The frames of a suspended coroutine and of those that it awaits, innermost first, without our own."""
+    found: list[FrameType] = []
     while awaitable is not None and len(found) < MAX_DEPTH:
         frame, inner = _suspended(awaitable)
         if frame is None:
             break
         if owner(frame.f_code.co_filename) != "wavetank":
-            found.append(Place(frame.f_code.co_filename, frame.f_lineno or 0, frame.f_code.co_name))
+            found.append(frame)
         awaitable = inner
     return found[::-1]
+
+
+def source_line(place: Place) -> str:
+    """The text of a line, without its indentation; empty when there is none to be read."""
+    import linecache
+
+    return linecache.getline(place.file, place.line).strip()
 
 
 #: What stands between an awaiting coroutine and what it awaits: `anext(generator)`, `coroutine.__await__()`.
@@ -125,11 +140,9 @@ def _suspended(awaitable: Any) -> tuple[FrameType | None, Any]:
 
 def lines(places: Iterable[Place]) -> Iterator[str]:
     """Places as Python prints a stack, in the given order."""
-    import linecache
-
     for place in places:
         yield f'  File "{place.file}", line {place.line}, in {place.function}\n'
-        text = linecache.getline(place.file, place.line).strip()
+        text = source_line(place)
         if text:
             yield f"    {text}\n"
 

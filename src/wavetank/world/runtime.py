@@ -31,7 +31,7 @@ from wavetank.trace.schema import Kind
 from wavetank.world import debug, hang, identity, leaks, mailbox, output, script, sources
 from wavetank.world.director import Director, Scenario
 from wavetank.world.job import FailureRecord, Job, Payload, RunResult, Target
-from wavetank.world.oracles import HANG, Oracles
+from wavetank.world.oracles import CONTRACT, HANG, Oracles
 from wavetank.world.spin import Watchdog
 from wavetank.world.universe import Universe
 
@@ -131,6 +131,7 @@ def conclude(universe: Universe, director: Director | None, reason: Any, job: Jo
     """The result of a run whose kernel has stopped for `reason`. Raises as `execute`."""
     files.clear()
     universe.note_unknown_hosts()
+    universe.note_faults_without_traffic(job.plan.faults)
     _judge(universe, director, reason, job)
     if director is not None and director.refused is not None:
         raise director.refused
@@ -155,6 +156,8 @@ def build(job: Job, scenario: Scenario | None) -> tuple[Universe, Director | Non
     oracles = Oracles(job.oracles_off)
     universe = Universe(kernel, fabric, oracles, job.environment, inherited)
     _listen(universe)
+    if CONTRACT in job.oracles_on:
+        frameworks.watch_protocols()
     director = _populate(universe, job, scenario)
     for fault in job.plan.faults:
         universe.inject(fault)

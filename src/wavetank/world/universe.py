@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from wavetank import frameworks
 from wavetank.errors import ContractViolation, UsageError, did_you_mean
-from wavetank.faults import FAMILIES, AnyFault, hosts_of
+from wavetank.faults import FAMILIES, ON_NETWORK, AnyFault, hosts_of
 from wavetank.kernel.core import Kernel, Thread
 from wavetank.network.fabric import Fabric
 from wavetank.trace.schema import Kind
@@ -99,6 +100,14 @@ class Universe:
                 hint = did_you_mean(name, self.hosts)
                 self.oracles.note(f"{fault}: no host is called {name!r}.{hint} The hosts were {known}")
 
+    def note_faults_without_traffic(self, faults: Sequence[AnyFault]) -> None:
+        """At the end: say that faults of the network met nothing to act on, when that is so."""
+        if not self.fabric.links and any(type(fault) in ON_NETWORK for fault in faults):
+            self.oracles.note(
+                "nothing went over TCP or UDP, so faults of the network did nothing: "
+                "UNIX sockets, pipes and socketpair have none"
+            )
+
     def _fault_changes(self, fault: AnyFault, begins: bool) -> None:
         kernel = self.kernel
         kernel.recorder.event(kernel.now, Kind.FAULT, 0, 1 if begins else 0, str(fault).encode())
@@ -160,11 +169,13 @@ class Universe:
         """A monitor of `wavetank.contract` saw a broken rule in the process that runs."""
         host, now, stack = self.kernel.process.host_name, self.kernel.now, places.of_frame(sys._getframe(1))
         detail = "\n".join(violation.lines())
-        self.oracles.report(CONTRACT, host, lambda: text_record(CONTRACT, host, now, violation.what, stack, detail))
+        what, rule = violation.what, violation.rule
+        self.oracles.report(CONTRACT, host, lambda: text_record(CONTRACT, host, now, what, stack, detail, sort=rule))
 
     def check_leaks(self, process: Process) -> None:
         """A program is over, or the world is: see what it leaves."""
         leaks.check(self.kernel, self.oracles, process)
+        frameworks.check_leaks(process)
 
     def unhandled(self, host: str, context: str, error: BaseException) -> None:
         """A loop, thread or hook of a program on `host` saw an exception that nobody handled."""
