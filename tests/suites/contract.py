@@ -1,7 +1,8 @@
 """Other people's suites under the monitor: `python -m tests.suites.contract NAME[=FOLDER]... [--page FILE]`.
 
 NAME is asyncio, twisted, aiohttp or websockets; FOLDER is where a suite lies that no wheel carries (the unpacked source
-distribution). `--python FILE` is an interpreter that has what the suite needs. Each suite runs twice, without and with
+distribution; a package in it that is not built, as aiohttp's, is moved away first). `--python FILE` is an interpreter
+that has what the suite needs, and no plugin that changes the order of tests. Each suite runs twice, without and with
 the hooks of `contract_hooks`: what fails only in the second run was broken by watching. A violation is a false alarm
 unless `EXPLAINED` names it.
 """
@@ -23,15 +24,8 @@ from pathlib import Path
 
 HOOKS = Path(__file__).with_name("contract_hooks.py")
 LIMIT_S = 3600.0
-#: The modules of aiohttp that open connections.
-_AIOHTTP = [
-    f"tests/test_{name}.py"
-    for name in (
-        "client_functional", "web_functional", "web_server", "client_ws_functional", "web_websocket_functional",
-        "web_sendfile_functional", "connector", "client_session", "web_app", "web_runner", "web_protocol",
-        "client_proto", "test_utils", "pytest_plugin", "http_writer", "streams",
-    )
-]  # fmt: skip
+#: All of aiohttp's tests but its benchmarks and what runs in interpreters of its own, where no hook reaches.
+_AIOHTTP = ["tests", "--ignore-glob=tests/test_benchmarks_*", "--ignore=tests/isolated", "--ignore=tests/autobahn"]
 #: What a suite is run with, and the distribution whose version stands in the page.
 SUITES = {
     "asyncio": (["unittest", "test.test_asyncio"], ""),
