@@ -32,7 +32,9 @@ SUITES = {
     "twisted": (["trial", "twisted"], "twisted"),
     "aiohttp": (
         ["pytest", *_AIOHTTP, "-q", "-rfE", "-o", "addopts=", "-p", "no:cacheprovider", "-n", "0", "--timeout=120",
-         "-m", "not dev_mode and not autobahn and not internal"], "aiohttp",
+         "-m", "not dev_mode and not autobahn and not internal",
+         # The hooks have imported it before pytest could; aiohttp takes warnings for errors.
+         "-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning"], "aiohttp",
     ),
     "websockets": (["unittest", "discover", "-s", "tests", "-t", "."], "websockets"),
 }  # fmt: skip

@@ -14,7 +14,7 @@ from wavetank.contract import DIFFERENCES
 
 KNOWN_VERBS = {
     *VERBS, "raise", "keep", "play",
-    *(verb for name in ("ground_aio", "verbs_datagram", "verbs_system", "verbs_server")
+    *(verb for name in ("ground_aio", "verbs_datagram", "verbs_system", "verbs_server", "verbs_tx", "verbs_tx_system")
       for verb in import_module(f"wavetank.conformance.{name}").VERBS),
 }  # fmt: skip
 #: Each difference of the contract's table, and the case that shows it.
@@ -48,7 +48,13 @@ def test_every_difference_of_the_contract_has_a_case() -> None:
     assert {*SHOWN_BY} == {row.number for row in DIFFERENCES}
     assert {*SHOWN_BY.values()} <= {*CASES}
     named = {entry.difference: entry.case for entry in ledger.entries() if entry.difference}
-    assert {*named} <= {*SHOWN_BY}
+    assert {*named} == {*SHOWN_BY}
+
+
+@pytest.mark.parametrize("case", [case for case in CASES.values() if case.usual], ids=lambda case: case.name)
+def test_who_does_what_is_allowed_and_not_usual_is_in_the_ledger(case) -> None:
+    assert any(entry.case == case.name and entry.left_open for entry in ledger.entries())
+    assert {*case.usual} <= {*case.outcomes("asyncio"), "log"}
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,30 @@ def test_ordinary_cases_pass_on_twisted() -> None:
     assert [row.name for row in results if row.verdict == "not offered"] == []
 
 
+#: The differences of the contract's table that each target has, beside those of some versions of Python.
+DIFFERENCES = {
+    "asyncio": {2, 7, 8, 9, 10, 11, 12, 15, 17, 18},
+    "uvloop": {1, 2, 3, 6, 7, 8, 9, 11, 12, 14, 16, 17, 19, 20},
+}
+BY_VERSION = {4: ((3, 12), (3, 15)), 14: ((3, 12), (3, 15)), 13: ((3, 13), (3, 14)), 16: ((3, 11), (3, 12))}
+
+
+#: Difference 10 has a script of its own, and many scenarios that show the same.
+ABORTING = {name for name in CASES if "abort-in-resume" in name}
+
+
+@pytest.mark.parametrize("loop", [*DIFFERENCES])
+def test_every_difference_is_found_by_name(loop: str) -> None:
+    wanted = set(DIFFERENCES[loop])
+    if loop == "asyncio":
+        wanted |= {number for number, (first, end) in BY_VERSION.items() if first <= sys.version_info < end}
+    named = {entry.case: entry.difference for entry in entries() if entry.family == loop and entry.difference in wanted}
+    shown = {*named} - ABORTING
+    results = list(runner.run_cases(targets.loop_target(loop), shown))
+    assert [row.name for row in results if row.is_new] == []
+    assert {named[row.name] for row in results if row.verdict == "known"} == wanted
+
+
 class Crashing(asyncio.SelectorEventLoop):
     def create_server(self, *args: Any, **keywords: Any) -> Any:
         os.kill(os.getpid(), signal.SIGSEGV)

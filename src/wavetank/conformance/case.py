@@ -7,6 +7,10 @@ What happened to each actor is a list of tokens: `made`, `data 5` (bytes that ca
 together), `eof`, `lost clean`, `paused`, `write raises RuntimeError`. Allowed is, for each actor, a list of tokens with
 commas; `a|b` either, `a?` perhaps, `*` anything for a while; ` or ` between whole lists. An actor that is not named may
 say anything, except the loop, which must report nothing unless something is allowed.
+
+What the documentation leaves open is allowed, and no failure. Where loops are known to answer such a question
+differently, `usual` has the answer that loses least: the peer learns of the abort, the error is reported, the bytes
+arrive. Who answers otherwise is told only when the ledger has it.
 """
 
 from __future__ import annotations
@@ -37,7 +41,8 @@ class Case:
 
     `needs`: words that say on what it runs: a dialect (asyncio, twisted; neither: both) and what must be offered (tls,
     unix, udp, pipe, process, flow, ...). `script`: its steps, one a line. `allowed`: actor -> allowed tokens;
-    `twisted`: the same where Twisted's documentation says otherwise. `source`: where the rule is written.
+    `twisted`: the same where Twisted's documentation says otherwise. `source`: where the rule is written. `usual`: of
+    what is allowed, what is not worth a word.
     """
 
     name: str
@@ -46,6 +51,7 @@ class Case:
     allowed: Mapping[str, str]
     source: str
     twisted: Mapping[str, str] = field(default_factory=dict)
+    usual: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def wants(self) -> frozenset[str]:
@@ -59,12 +65,21 @@ class Case:
 
     def complaints(self, heard: Mapping[str, list[str]], dialect: str) -> list[str]:
         """What happened that is not allowed, one line an actor; empty when all is."""
-        found = []
-        for actor, allowed in self.outcomes(dialect).items():
-            tokens = heard.get(actor, [])
-            if not matches(tokens, allowed):
-                found.append(f"{actor}: {shown(tokens)}; allowed: {allowed or 'nothing'}")
-        return found
+        return _others(heard, self.outcomes(dialect), "allowed")
+
+    def oddities(self, heard: Mapping[str, list[str]]) -> list[str]:
+        """What happened that is allowed and not usual, one line an actor."""
+        return _others(heard, self.usual, "usual")
+
+
+def _others(heard: Mapping[str, list[str]], outcomes: Mapping[str, str], word: str) -> list[str]:
+    """What is not as in these outcomes, one line an actor."""
+    found = []
+    for actor, wanted in outcomes.items():
+        tokens = heard.get(actor, [])
+        if not matches(tokens, wanted):
+            found.append(f"{actor}: {shown(tokens)}; {word}: {wanted or 'nothing'}")
+    return found
 
 
 def shown(tokens: list[str]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import socket
 import tempfile
@@ -62,6 +63,8 @@ def run_case(loop: Any, case: Any, endpoint: Any = None) -> dict[str, list[str]]
     `endpoint`: an object whose `listen` and `connect` make the pairs of plain streams; then there is nothing else.
     """
     bench = Bench(case, AsyncioGround(loop, endpoint))
+    if "log" in case.wants:
+        _listen_to_log(bench)
     loop.set_exception_handler(lambda _, context: bench.trouble(context.get("exception"), str(context["message"])))
     asyncio.set_event_loop(loop)
     try:
@@ -70,6 +73,16 @@ def run_case(loop: Any, case: Any, endpoint: Any = None) -> dict[str, list[str]]
     finally:
         # What a case leaves open goes down with its process.
         asyncio.set_event_loop(None)
+
+
+def _listen_to_log(bench: Bench) -> None:
+    """What asyncio logs is a token of the actor `log`, by its level; this process has no other use for logging."""
+    handler = logging.Handler()
+    handler.emit = lambda record: bench.log("log").add(record.levelname.lower())  # type: ignore[method-assign]
+    logging.disable(logging.NOTSET)
+    logger = logging.getLogger("asyncio")
+    logger.addHandler(handler)
+    logger.propagate = False
 
 
 async def _run(bench: Bench) -> dict[str, list[str]]:

@@ -14,21 +14,32 @@ import tempfile
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from twisted.internet import defer, interfaces, protocol, task
+from twisted.internet import defer, interfaces, task
+from twisted.internet import endpoints as _endpoints
 from twisted.python import log
 from zope.interface import implementer
 
+from wavetank.conformance import certificate
 from wavetank.conformance.actors import Raw, Side
 from wavetank.conformance.engine import Bench, Verb
 from wavetank.conformance.pairs_tx import asking, serving, the_reactor, tls
+from wavetank.conformance.verbs_tx import HOST, Factory, adopt
 from wavetank.conformance.wires import TWISTED, NotOffered
 
-HOST: Final = "127.0.0.1"
+#: Not typed there.
+_tcp_endpoint: Any = _endpoints.TCP4ClientEndpoint
 
 
-@implementer(interfaces.IHalfCloseableProtocol)
+@implementer(interfaces.IHalfCloseableProtocol, interfaces.IHandshakeListener)
 class TwistedSide(Side):
     """A stream protocol of a script, in Twisted's dialect."""
+
+    #: Whether TLS is agreed on; Twisted connects its protocols before that.
+    has_shaken_hands = False
+
+    def handshakeCompleted(self) -> None:
+        """TLS is agreed on."""
+        self.has_shaken_hands = True
 
     def makeConnection(self, transport: Any) -> None:
         """Without delay for small writes, as asyncio's sockets are: a script would wait for acknowledgements."""
@@ -45,26 +56,6 @@ class TwistedSide(Side):
         """One's own direction has ended, as asked."""
 
 
-class _Factory(protocol.ClientFactory):
-    """Makes its protocols with a function."""
-
-    noisy = False
-
-    def __init__(self, make: Callable[[], Any]) -> None:
-        self.make = make
-        self.failed: defer.Deferred[None] = defer.Deferred()
-
-    def buildProtocol(self, addr: Any) -> Any:
-        """The protocol of a new connection."""
-        made = self.make()
-        made.factory = self
-        return made
-
-    def clientConnectionFailed(self, connector: Any, reason: Any) -> None:
-        """Nobody listens."""
-        self.failed.errback(reason)
-
-
 class TwistedGround:
     """One reactor, while it runs one case."""
 
@@ -77,7 +68,9 @@ class TwistedGround:
     @property
     def verbs(self) -> Mapping[str, Verb]:
         """The verbs of this ground."""
-        return VERBS
+        from wavetank.conformance import verbs_tx, verbs_tx_system
+
+        return {**VERBS, **verbs_tx.VERBS, **verbs_tx_system.VERBS}
 
     def side(self, name: str, react: Callable[[str, str], Any]) -> Side:
         """A stream protocol."""
@@ -118,7 +111,8 @@ def run_case(reactor: Any, case: Any, endpoint: Any = None) -> dict[str, list[st
     try:
         with the_reactor(reactor):
             reactor.callWhenRunning(start)
-            reactor.run(installSignalHandlers=False)
+            # A reactor learns of the end of a child by SIGCHLD, and handles that only with all other signals.
+            reactor.run(installSignalHandlers="process" in case.wants)
     finally:
         log.removeObserver(observe)
         for folder in bench.extra.get("folders", ()):
@@ -132,7 +126,8 @@ def run_case(reactor: Any, case: Any, endpoint: Any = None) -> dict[str, list[st
 async def _connect(bench: Bench, _: str, kind: str = "tcp") -> None:
     """Connect the client to the server; one of them may be a plain socket (`raw`)."""
     connecting = _CONNECTING.get(kind)
-    assert connecting is not None, f"{kind} is for asyncio only, and the case does not say so"
+    if connecting is None:
+        raise NotOffered(f"connect {kind}")
     endpoint, reactor = bench.ground.endpoint, bench.ground.reactor
     if endpoint is None:
         await connecting(bench)
@@ -148,8 +143,8 @@ async def _connect(bench: Bench, _: str, kind: str = "tcp") -> None:
 
 async def _tcp(bench: Bench) -> None:
     reactor = bench.ground.reactor
-    port = reactor.listenTCP(0, _Factory(lambda: bench.side("server")), interface=HOST)
-    reactor.connectTCP(HOST, port.getHost().port, _Factory(lambda: bench.side("client")))
+    port = reactor.listenTCP(0, Factory(lambda: bench.side("server")), interface=HOST)
+    reactor.connectTCP(HOST, port.getHost().port, Factory(lambda: bench.side("client")))
     await bench.wait("server", "made")
     await port.stopListening()
 
@@ -157,11 +152,13 @@ async def _tcp(bench: Bench) -> None:
 async def _tls(bench: Bench) -> None:
     reactor = bench.ground.reactor
     wrap = tls().TLSMemoryBIOFactory
-    accepting = wrap(serving(), False, _Factory(lambda: bench.side("server")), reactor)
-    connecting = wrap(asking(), True, _Factory(lambda: bench.side("client")), reactor)
+    accepting = wrap(serving(), False, Factory(lambda: bench.side("server")), reactor)
+    connecting = wrap(asking(), True, Factory(lambda: bench.side("client")), reactor)
     port = reactor.listenTCP(0, accepting, interface=HOST)
     reactor.connectTCP(HOST, port.getHost().port, connecting)
     await bench.wait("server", "made")
+    while not all(getattr(bench.actors.get(name), "has_shaken_hands", False) for name in ("client", "server")):
+        await bench.turn()
     await port.stopListening()
 
 
@@ -170,27 +167,51 @@ async def _unix(bench: Bench) -> None:
     folder = tempfile.TemporaryDirectory(prefix="wavetank-")
     bench.extra.setdefault("folders", []).append(folder)
     path = os.path.join(folder.name, "socket")
-    port = reactor.listenUNIX(path, _Factory(lambda: bench.side("server")))
-    reactor.connectUNIX(path, _Factory(lambda: bench.side("client")))
+    port = reactor.listenUNIX(path, Factory(lambda: bench.side("server")))
+    reactor.connectUNIX(path, Factory(lambda: bench.side("client")))
     await bench.wait("server", "made")
     await port.stopListening()
 
 
-async def _raw_server(bench: Bench) -> None:
+async def _socketpair(bench: Bench) -> None:
+    left, right = socket.socketpair()
+    for sock, name in ((left, "client"), (right, "server")):
+        adopt(bench, name, sock)
+
+
+async def _raw_server(bench: Bench, *, secure: bool = False) -> None:
+    reactor = bench.ground.reactor
+    factory: Any = Factory(lambda: bench.side("client"))
     with socket.create_server((HOST, 0)) as listening:
         listening.setblocking(False)
-        bench.ground.reactor.connectTCP(*listening.getsockname(), _Factory(lambda: bench.side("client")))
+        wrapped = tls().TLSMemoryBIOFactory(asking(), True, factory, reactor) if secure else factory
+        reactor.connectTCP(*listening.getsockname(), wrapped)
         accepted = None
         while accepted is None:
             with contextlib.suppress(BlockingIOError):
                 accepted, _ = listening.accept()
             await bench.ground.turn()
-        bench.add("raw", Raw(accepted))
+        raw = bench.add("raw", Raw(accepted))
+    if secure:
+        raw.begin_tls(certificate.serving(), server=True)
     await bench.wait("client", "made")
+    while raw.is_shaking_hands:
+        await bench.turn()
+
+
+async def _greeting(bench: Bench) -> None:
+    """The server speaks first, and what the client knows when its endpoint has connected is kept."""
+    reactor = bench.ground.reactor
+    port = reactor.listenTCP(0, Factory(lambda: bench.side("server")), interface=HOST)
+    endpoint = _tcp_endpoint(reactor, HOST, port.getHost().port)
+    await endpoint.connect(Factory(lambda: bench.side("client")))
+    for token in bench.log("client").told():
+        bench.log("seen at return").add(token)
+    await port.stopListening()
 
 
 async def _raw_client(bench: Bench) -> None:
-    port = bench.ground.reactor.listenTCP(0, _Factory(lambda: bench.side("server")), interface=HOST)
+    port = bench.ground.reactor.listenTCP(0, Factory(lambda: bench.side("server")), interface=HOST)
     raw = socket.create_connection((HOST, port.getHost().port))
     bench.add("raw", Raw(raw))
     await bench.wait("server", "made")
@@ -201,8 +222,11 @@ _CONNECTING: Final[dict[str, Callable[[Bench], Any]]] = {
     "tcp": _tcp,
     "tls": _tls,
     "unix": _unix,
+    "pair": _socketpair,
     "raw-server": _raw_server,
     "raw-client": _raw_client,
+    "tls-raw-server": lambda bench: _raw_server(bench, secure=True),
+    "greeting": _greeting,
 }
 
 VERBS: Final[dict[str, Verb]] = {"connect": _connect}

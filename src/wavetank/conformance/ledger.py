@@ -23,7 +23,7 @@ class Entry:
 
     `case`, `family`, `versions` (as `>=3.12,<3.14`; empty: all), `shows`: patterns, one of which each complaint must
     match; `why`; `upstream`: the issue, or "not reported"; `difference`: its number in the contract's table, 0 for
-    none; `ground`: "real", "simulated" or "both".
+    none; `ground`: "real", "simulated" or "both"; `left_open`: the documentation allows it.
     """
 
     case: str
@@ -34,12 +34,14 @@ class Entry:
     versions: str = ""
     difference: int = 0
     ground: str = "both"
+    left_open: bool = False
 
     def text(self) -> str:
         """In one line."""
         number = f"difference {self.difference}, " if self.difference else ""
         versions = f"{self.family} {self.versions}".strip()
-        return f"{self.why} ({number}{versions}; {self.upstream})"
+        left_open = "left open by the documentation; " if self.left_open else ""
+        return f"{self.why} ({number}{versions}; {left_open}{self.upstream})"
 
 
 @cache
@@ -51,8 +53,8 @@ def entries() -> tuple[Entry, ...]:
 
 
 def find(case: str, family: str, version: str, complaints: Sequence[str], *, ground: str = "real") -> Entry | None:
-    """The entry that describes all of these complaints, or None."""
-    for entry in entries():
+    """The entry that describes all of these complaints, or None; also None when there are none."""
+    for entry in entries() if complaints else ():
         if entry.case != case or entry.family != family or entry.ground not in ("both", ground):
             continue
         if covers(entry.versions, version) and all(

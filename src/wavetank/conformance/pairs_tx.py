@@ -101,10 +101,10 @@ def serving() -> Any:
     return _ssl().PrivateCertificate.loadPEM(certificate.KEY + certificate.CERTIFICATE).options()
 
 
-def asking() -> Any:
-    """The context of the side that connects."""
+def asking(name: str = "localhost") -> Any:
+    """The context of the side that connects to a peer of this name."""
     ssl = _ssl()
-    return ssl.optionsForClientTLS("localhost", trustRoot=ssl.Certificate.loadPEM(certificate.CERTIFICATE))
+    return ssl.optionsForClientTLS(name, trustRoot=ssl.Certificate.loadPEM(certificate.CERTIFICATE))
 
 
 def close_reactor(reactor: Any) -> None:

@@ -39,7 +39,8 @@ class Result:
     """How one case came out.
 
     `verdict`: ok, known (a deviation that the ledger has), fails, not offered, crashed, hung; `heard`: what each actor
-    was told; `complaints`: what of it is not allowed; `note`: the ledger's entry, what is not offered, how it crashed;
+    was told; `complaints`: what of it is not allowed, or, where the ledger has it, allowed and not usual; `note`: the
+    ledger's entry, what is not offered, how it crashed;
     `seconds`: how long it took.
     """
 
@@ -62,7 +63,7 @@ def carry_out(target: Target, case: Case) -> dict[str, Any]:
     warnings.simplefilter("ignore")
     other = {"asyncio": "twisted", "twisted": "asyncio"}[target.dialect]
     if other in case.wants:
-        return {"missing": f"a case of {other}'s"}
+        return {"missing": f"only {other} has what it is about"}
     try:
         endpoint = target.endpoint() if target.endpoint is not None else None
         if endpoint is not None and case.wants & _OF_LOOPS:
@@ -100,9 +101,10 @@ def judge(target: Target, case: Case, answer: Mapping[str, Any], *, ground: str 
         return _known_or(target, Result(case.name, HUNG, complaints=[answer["hung"]]), ground)
     heard = answer["heard"]
     found = case.complaints(heard, target.dialect)
-    if not found:
-        return Result(case.name, OK, heard)
-    return _known_or(target, Result(case.name, FAILS, heard, found), ground)
+    if found:
+        return _known_or(target, Result(case.name, FAILS, heard, found), ground)
+    odd = _known_or(target, Result(case.name, OK, heard, case.oddities(heard)), ground)
+    return odd if odd.verdict == KNOWN else Result(case.name, OK, heard)
 
 
 def _known_or(target: Target, result: Result, ground: str) -> Result:

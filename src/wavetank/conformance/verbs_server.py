@@ -31,7 +31,10 @@ async def _listen(bench: Bench, name: str, *words: str) -> None:
     server = await loop_of(bench).create_server(
         _many(bench), [HOST, "::1"] if "both" in words else HOST, port, ssl=context, start_serving="later" not in words
     )
-    bench.extra["listening"], bench.extra["port"] = server, server.sockets[0].getsockname()[1]
+    bench.extra["listening"] = server
+    for sock in server.sockets:
+        # Each address may have a port of its own.
+        bench.extra["port6" if sock.family == socket.AF_INET6 else "port"] = sock.getsockname()[1]
     bench.log(name).add(f"listens {len(server.sockets)}" if "both" in words else "listens")
 
 
@@ -120,9 +123,8 @@ async def _dial_timeout(bench: Bench, name: str) -> None:
 
 
 async def _dial_family(bench: Bench, name: str, family: str) -> None:
-    await loop_of(bench).create_connection(
-        lambda: bench.side(name), "::1" if family == "6" else HOST, bench.extra["port"]
-    )
+    host, port = ("::1", bench.extra["port6"]) if family == "6" else (HOST, bench.extra["port"])
+    await loop_of(bench).create_connection(lambda: bench.side(name), host, port)
 
 
 def _close_server(bench: Bench, name: str) -> None:

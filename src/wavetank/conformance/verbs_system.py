@@ -103,7 +103,7 @@ class Child(asyncio.SubprocessProtocol):
 
 
 #: Programs of scripts, for a shell.
-_PROGRAMS: Final = {
+PROGRAMS: Final = {
     "nothing": "exit 0",
     "status3": "exit 3",
     "echo": "echo hello",
@@ -126,7 +126,7 @@ async def _spawn(bench: Bench, name: str, program: str) -> None:
     if program == "missing":
         await spawn(lambda: child, "/no/such/program")
     else:
-        await spawn(lambda: child, "/bin/sh", "-c", _PROGRAMS[program])
+        await spawn(lambda: child, "/bin/sh", "-c", PROGRAMS[program])
 
 
 def _feed(bench: Bench, name: str, count: str) -> None:

@@ -82,6 +82,10 @@ class Wire:
     def unwatch_flow(self) -> None:
         """Undo `watch_flow`."""
 
+    def extra(self, name: str) -> Any:
+        """What the transport tells of itself by this name (peername, sockname, socket, ...), or None."""
+        return self.transport.get_extra_info(name)
+
     def shakes_hands(self) -> bool:
         """Whether TLS is still being agreed on; asyncio connects its protocols after that."""
         return False
@@ -92,6 +96,10 @@ class Wire:
         if found is None:
             raise NotOffered('get_extra_info("socket")')
         return found  # type: ignore[no-any-return]  # asyncio's TransportSocket, which is no socket.socket
+
+
+#: What asyncio calls extra information, and the calls of Twisted's transports for it.
+_EXTRA: Final = {"peername": "getPeer", "sockname": "getHost", "socket": "getHandle", "peercert": "getPeerCertificate"}
 
 
 class TwistedWire(Wire):
@@ -132,6 +140,13 @@ class TwistedWire(Wire):
     def unwatch_flow(self) -> None:
         """By unregisterProducer."""
         self.transport.unregisterProducer()
+
+    def extra(self, name: str) -> Any:
+        """By getPeer, getHost, getHandle, getPeerCertificate; NotOffered for what none of them tells."""
+        call = _EXTRA.get(name)
+        if call is None or not hasattr(self.transport, call):
+            raise NotOffered(f"extra information {name}")
+        return getattr(self.transport, call)()
 
     def shakes_hands(self) -> bool:
         """Before the peer has shown its certificate."""
