@@ -77,9 +77,7 @@ def standing_behind(folder: Path) -> Iterator[int]:
 def relaying(command: Command, port: int, folder: Path) -> Iterator[int]:
     """The relay, listening on `port`; gives its pid."""
     with open(folder / "errors", "wb") as errors:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors, start_new_session=True
-        )
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors)
     try:
         deadline = time.monotonic() + START_S
         while True:

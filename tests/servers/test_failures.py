@@ -364,6 +364,21 @@ def test_a_server_that_must_not_leak_descriptors_says_how_many_and_which() -> No
     assert str(caught.value).count("-> /etc/hostname") == 2
 
 
+def test_a_connection_is_leaked_when_only_its_client_has_closed_it() -> None:
+    for closes, leaked in ((False, 0), (True, 1)):
+        server = misbehaving("mute=1", check_descriptors=True, strict=True).start()
+        with socket.create_connection((server.host, server.port)) as client:
+            wait_until(lambda server=server: len(server.descriptors()) >= 6)  # 0 to 2, two connections, the listener
+            if not closes:
+                server.stop()
+            client.close()
+            if closes:
+                with pytest.raises(ServerStopError, match=r"leaks descriptors: pid \d+ had 4 .* and 5 .*socket:"):
+                    server.stop()
+        assert server.last_stop is not None
+        assert len(server.last_stop.more_descriptors) == leaked
+
+
 # From where it may be called.
 
 

@@ -262,7 +262,7 @@ def test_the_environment_is_clean_and_marked(monkeypatch: pytest.MonkeyPatch) ->
 def test_it_inherits_no_descriptor_but_three(tmp_path: Path) -> None:
     with open(tmp_path / "open", "w") as file:
         os.set_inheritable(file.fileno(), True)
-        with misbehaving() as server:
+        with misbehaving(ready="listen") as server:  # without a connection of a probe
             descriptors = server.descriptors()
     sockets = [what for what in descriptors.values() if what.startswith("socket:")]
     assert len(descriptors) == 4

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from wavetank.servers import address, launcher, places, processes, program, word
 from wavetank.servers.address import Address, BindFailed
 from wavetank.servers.output import Log, Mark
 from wavetank.servers.readiness import Readiness
-from wavetank.servers.sockdiag import Table
+from wavetank.servers.sockdiag import Connection, Table
 from wavetank.servers.spec import Spec, fill
 from wavetank.servers.steps import Script
 from wavetank.servers.terminal import open_stdin
@@ -77,6 +77,9 @@ class Core:
         #: The `StopReport` of the last stop that was carried out to its end.
         self.last_stop: object = None
         self.descriptors_at_start: dict[int, dict[int, str]] = {}
+        #: Connections that it had when it was ready, most of them the probe's: nothing that it leaks. By the port of
+        #: their other end, as those that wait to be accepted have no inode yet; by inode on a UNIX socket.
+        self.probed: set[int] = set()
         self.door = ""
         self.short_folder: Path | None = None
         self._place: places.Run | places.SharedRun | None = None
@@ -310,7 +313,24 @@ class Core:
         assert self.launched is not None
         pids = self.members()
         self.place.note(self.marker, [self.launched.supervisor, *pids])
-        self.descriptors_at_start = {pid: processes.descriptors(pid) for pid in pids}
+        self.probed = {each.peer_port or each.inode for each in self._clients()}
+        self.descriptors_at_start = self.descriptors(pids)
+
+    def descriptors(self, pids: Iterable[int]) -> dict[int, dict[int, str]]:
+        """The open descriptors of its processes, less those of connections that clients keep, and of the probe's."""
+        clients = {
+            f"socket:[{each.inode}]"
+            for each in self._clients()
+            if each.whole or (each.peer_port or each.inode) in self.probed
+        }
+        return {
+            pid: {number: what for number, what in processes.descriptors(pid).items() if what not in clients}
+            for pid in pids
+        }
+
+    def _clients(self) -> list[Connection]:
+        with Table() as table:
+            return table.accepted(self.address.port, self.address.path)
 
     def _discard(self) -> None:
         """After a failed or abandoned start: end everything at once, and wait for nobody but the supervisor."""

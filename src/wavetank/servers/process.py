@@ -205,7 +205,7 @@ class ServerProcess:
 
     def leaked_descriptors(self) -> dict[int, dict[int, str]]:
         """The descriptors that its processes have open now and had not when it was ready: `{pid: {number: what}}`."""
-        return stopping._more_descriptors(self._core)
+        return stopping.more_descriptors(self._core)
 
     def check(self) -> None:
         """Raise `ServerDied`, with exit status and last output, when it has ended without having been asked to."""

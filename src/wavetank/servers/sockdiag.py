@@ -23,6 +23,8 @@ _SOCK_DIAG_BY_FAMILY: Final = 20
 _NLM_REQUEST_DUMP: Final = 0x301  # NLM_F_REQUEST | NLM_F_DUMP
 _NLMSG_ERROR: Final = 2
 _NLMSG_DONE: Final = 3
+_TCP_ESTABLISHED: Final = 1
+_TCP_CLOSE_WAIT: Final = 8
 _TCP_LISTEN: Final = 10
 _TCP_CLOSE: Final = 7  # the state of an unconnected UDP socket
 _INET_DIAG_SKV6ONLY: Final = 11
@@ -46,6 +48,8 @@ class Listener(NamedTuple):
     queued: int
     #: A bound UDP socket, which hears without listening.
     datagrams: bool = False
+    #: The other end's, for a connection.
+    peer_port: int = 0
 
     def __str__(self) -> str:
         if self.family == socket.AF_UNIX:
@@ -68,6 +72,14 @@ class Listener(NamedTuple):
         if address in _ANY.values():
             return self.family != socket.AF_UNIX and self.port == port
         return self.serves(address, port)
+
+
+class Connection(NamedTuple):
+    """Our end of a connection that was accepted. `whole`: the other end has not closed (not known of UNIX sockets)."""
+
+    inode: int
+    peer_port: int
+    whole: bool
 
 
 class Table:
@@ -93,15 +105,31 @@ class Table:
 
     def tcp(self) -> list[Listener]:
         """All listening TCP sockets of this network namespace."""
-        return [*self._inet(socket.IPPROTO_TCP, _TCP_LISTEN)]
+        return [*self._inet(socket.IPPROTO_TCP, 1 << _TCP_LISTEN)]
+
+    def accepted(self, port: int, path: str) -> list[Connection]:
+        """The connections to this TCP port, or to the UNIX socket of this path, until this end is closed."""
+        if path:
+            return [
+                Connection(each.inode, 0, True) for each in self._unix(1 << _TCP_ESTABLISHED) if each.address == path
+            ]
+        return [
+            Connection(each.inode, each.peer_port, state == _TCP_ESTABLISHED)
+            for state in (_TCP_ESTABLISHED, _TCP_CLOSE_WAIT)
+            for each in self._inet(socket.IPPROTO_TCP, 1 << state)
+            if port and each.port == port
+        ]
 
     def udp(self) -> list[Listener]:
         """All bound, unconnected UDP sockets."""
-        return [*self._inet(socket.IPPROTO_UDP, _TCP_CLOSE)]
+        return [*self._inet(socket.IPPROTO_UDP, 1 << _TCP_CLOSE)]
 
     def unix(self) -> list[Listener]:
         """All listening UNIX sockets; an abstract name begins with @."""
-        request = struct.pack("=BBHIIIII", socket.AF_UNIX, 0, 0, 1 << _TCP_LISTEN, 0, _UDIAG_SHOW_NAME, 0, 0)
+        return self._unix(1 << _TCP_LISTEN)
+
+    def _unix(self, states: int) -> list[Listener]:
+        request = struct.pack("=BBHIIIII", socket.AF_UNIX, 0, 0, states, 0, _UDIAG_SHOW_NAME, 0, 0)
         found = []
         for body in self._dump(request):
             inode = struct.unpack_from("=I", body, 4)[0]
@@ -110,19 +138,20 @@ class Table:
             found.append(Listener(socket.AF_UNIX, path, 0, inode, 0, False, 0))
         return found
 
-    def _inet(self, protocol: int, state: int) -> Iterator[Listener]:
+    def _inet(self, protocol: int, states: int) -> Iterator[Listener]:
         for family in (socket.AF_INET, socket.AF_INET6):
             length = 4 if family == socket.AF_INET else 16
-            request = struct.pack("=BBBxI", family, protocol, 0, 1 << state) + bytes(48)
+            request = struct.pack("=BBBxI", family, protocol, 0, states) + bytes(48)
             for body in self._dump(request):
-                port = struct.unpack_from("!H", body, 4)[0]
+                port, peer_port = struct.unpack_from("!HH", body, 4)
                 queued = struct.unpack_from("=I", body, 56)[0]
                 uid, inode = struct.unpack_from("=II", body, 64)
                 only_v6 = family == socket.AF_INET6 and dict(_attributes(body[_INET_BYTES:])).get(
                     _INET_DIAG_SKV6ONLY, b"\0"
                 ) != bytes(1)
                 address = socket.inet_ntop(family, body[8 : 8 + length])
-                yield Listener(family, address, port, inode, uid, only_v6, queued, protocol == socket.IPPROTO_UDP)
+                is_udp = protocol == socket.IPPROTO_UDP
+                yield Listener(family, address, port, inode, uid, only_v6, queued, is_udp, peer_port)
 
     def _dump(self, request: bytes) -> Iterator[bytes]:
         """Ask for a dump; gives the body of each answer."""

@@ -32,6 +32,8 @@ from wavetank.servers.steps import Script, Wait
 _CHILDREN_S: Final = 1.0
 #: What the group gets after SIGTERM, on top of the server's own grace.
 _GROUP_S: Final = 0.5
+#: What a server gets to close connections that its clients have closed, before they count as leaked.
+_CLOSING_S: Final = 0.5
 #: After SIGKILL there is nothing to wait for but the kernel; a process in an uninterruptible sleep can take longer.
 _KILL_S: Final = 10.0
 
@@ -57,6 +59,8 @@ class StopReport:
     left: list[str] = field(default_factory=list)
     #: Descriptors that the server has open at its end and had not when it was ready: `{pid: {number: what}}`.
     more_descriptors: dict[int, dict[int, str]] = field(default_factory=dict)
+    #: How many descriptors these processes had when it was ready, and have at its end: `{pid: (before, after)}`.
+    descriptor_counts: dict[int, tuple[int, int]] = field(default_factory=dict)
     #: Its exit status is none of those that were expected.
     unexpected: bool = False
     #: It had ended before it was asked to.
@@ -84,8 +88,8 @@ def _end(core: Core, *, politely: bool) -> Script[StopReport]:
     died = core.death_told or not core.running  # what has been killed may not be gone yet
     report = StopReport(core.spec.name, core.pid, died=died)
     snapshot = [found for pid in core.members() if (found := processes.identity(pid)) is not None]
-    report.more_descriptors = _more_descriptors(core)
     try:
+        yield from _count_descriptors(core, report)
         if politely and not report.died:
             yield from _politely(core, report)
             if core.running:
@@ -235,14 +239,31 @@ def _give_up(core: Core) -> None:
     core.close_stdin()
 
 
-def _more_descriptors(core: Core) -> dict[int, dict[int, str]]:
-    """What the server's processes have open now and had not when it was ready."""
+def more_descriptors(core: Core) -> dict[int, dict[int, str]]:
+    """What the server's processes have open now and had not when it was ready, where that makes them more.
+
+    Connections that their client has not closed are none of it. Those that it has closed are.
+    """
     found = {}
-    for pid, before in core.descriptors_at_start.items():
-        more = {number: what for number, what in processes.descriptors(pid).items() if number not in before}
-        if more:
-            found[pid] = more
+    for pid, (before, now) in _descriptors_then_and_now(core).items():
+        if len(now) > len(before):
+            found[pid] = {number: what for number, what in now.items() if before.get(number) != what}
     return found
+
+
+def _descriptors_then_and_now(core: Core) -> dict[int, tuple[dict[int, str], dict[int, str]]]:
+    now = core.descriptors(core.descriptors_at_start)
+    return {pid: (before, now[pid]) for pid, before in core.descriptors_at_start.items()}
+
+
+def _count_descriptors(core: Core, report: StopReport) -> Script[None]:
+    """Write down what has been gained; where it matters, after a moment in which the server may close connections."""
+    limit = time.monotonic() + _CLOSING_S
+    while (found := more_descriptors(core)) and core.spec.check_descriptors and time.monotonic() < limit:
+        yield Wait(until=time.monotonic() + 0.005)
+    counts = {pid: (len(before), len(now)) for pid, (before, now) in _descriptors_then_and_now(core).items()}
+    report.more_descriptors = found
+    report.descriptor_counts = {pid: counts[pid] for pid in found}
 
 
 def _judge(core: Core, report: StopReport, snapshot: list[Identity]) -> None:
@@ -263,7 +284,7 @@ def _judge(core: Core, report: StopReport, snapshot: list[Identity]) -> None:
             report.unexpected = True
             report.troubles.append(f"{name} {core.ended()} when it was asked to stop, expected was one of {words}")
     if spec.check_descriptors and report.more_descriptors:
-        report.troubles.append(f"{name} leaks descriptors: {_leaks(core, report)}")
+        report.troubles.append(f"{name} leaks descriptors: {_leaks(report)}")
     alive = [each.pid for each in snapshot if processes.runs(each)]
     if alive:
         report.troubles.append(f"{name}: SIGKILL has not ended {wording.listed(alive)}")
@@ -281,11 +302,11 @@ def _exit_codes(core: Core) -> set[int]:
     return {0, -number, 128 + number}
 
 
-def _leaks(core: Core, report: StopReport) -> str:
+def _leaks(report: StopReport) -> str:
     """The descriptors that a server has gained since it was ready, in words: how many before and after, and which."""
     return "; ".join(
-        f"pid {pid} had {len(core.descriptors_at_start[pid])} descriptors open when it was ready and "
-        f"{len(core.descriptors_at_start[pid]) + len(more)} at its end, new: "
+        f"pid {pid} had {report.descriptor_counts[pid][0]} descriptors open when it was ready and "
+        f"{report.descriptor_counts[pid][1]} at its end, new: "
         + ", ".join(f"{number} -> {what}" for number, what in sorted(more.items()))
         for pid, more in report.more_descriptors.items()
     )
