@@ -25,7 +25,7 @@ def addresses_of(calls: list[tuple[Any, ...]]) -> Any:
     fabric = harness.World.current.fabric
     fabric.add("Four", ["10.1.2.4"])
     fabric.add("six", ["2001:db8::7"])
-    fabric.add("many", ["10.1.2.9", "fd00::99", "10.1.2.8"])
+    fabric.add("many", ["10.1.2.9", "fd00::99", "2001:db8::9", "10.1.2.8"])
     out = []
     for name, family, flags in calls:
         outcome = attempt(_socket.getaddrinfo, name, 80, family, 1, 0, flags)
@@ -42,19 +42,19 @@ def test_the_addresses_of_hosts_by_family_and_flags() -> None:
         (("ip6-localhost", 0, 0), ["::1"]),
         (("ip6-loopback", 2, 0), ["127.0.0.1"]),
         (("localhost", 0, adjusted), ["::1", "127.0.0.1"]),
-        (("alpha", 0, 0), ["fd00::1", "10.0.0.1"]),
-        (("beta", 0, 0), ["fd00::2", "10.0.0.2"]),
+        (("alpha", 0, 0), ["10.0.0.1", "fd00::1"]),
+        (("beta", 0, 0), ["10.0.0.2", "fd00::2"]),
         (("beta", 2, 0), ["10.0.0.2"]),
         (("beta", 10, 0), ["fd00::2"]),
         (("beta", 10, mapped), ["fd00::2"]),
         (("beta", 10, every), ["fd00::2", "::ffff:10.0.0.2"]),
-        (("BETA.", 0, 0), ["fd00::2", "10.0.0.2"]),
-        ((b"beta", 0, adjusted), ["fd00::2", "10.0.0.2"]),
+        (("BETA.", 0, 0), ["10.0.0.2", "fd00::2"]),
+        ((b"beta", 0, adjusted), ["10.0.0.2", "fd00::2"]),
         (("four", 0, 0), ["10.1.2.4"]),
         (("four", 10, 0), UNKNOWN),
         (("four", 10, mapped), ["::ffff:10.1.2.4"]),
         (("six", 2, 0), UNKNOWN),
-        (("many", 0, 0), ["fd00::99", "10.1.2.9", "10.1.2.8"]),
+        (("many", 0, 0), ["2001:db8::9", "10.1.2.9", "10.1.2.8", "fd00::99"]),
         (("beta", 0, 4), UNKNOWN),
         (("nosuch", 0, 0), UNKNOWN),
         (("beta.example", 0, 0), UNKNOWN),
@@ -95,10 +95,10 @@ def test_each_result_is_made_for_each_kind_of_socket_and_the_first_has_the_name(
     named, plain = run(body)
     six, four = ("fd00::2", 53, 0, 0), ("10.0.0.2", 53)
     kinds = [(1, 6), (2, 17), (3, 0)]
-    assert named == [(10, 1, 6, "beta", ("fd00::2", 80, 0, 0)), (2, 1, 6, "", ("10.0.0.2", 80))]
+    assert named == [(2, 1, 6, "beta", ("10.0.0.2", 80)), (10, 1, 6, "", ("fd00::2", 80, 0, 0))]
     assert plain == [
-        *((10, kind, protocol, "", six) for kind, protocol in kinds),
         *((2, kind, protocol, "", four) for kind, protocol in kinds),
+        *((10, kind, protocol, "", six) for kind, protocol in kinds),
     ]
 
 
@@ -115,8 +115,8 @@ def test_the_standard_library_on_top_works_unmodified() -> None:
 
     families, *rest = run(body)
     assert families == [
-        ("<AddressFamily.AF_INET6: 10>", "<SocketKind.SOCK_STREAM: 1>"),
         ("<AddressFamily.AF_INET: 2>", "<SocketKind.SOCK_STREAM: 1>"),
+        ("<AddressFamily.AF_INET6: 10>", "<SocketKind.SOCK_STREAM: 1>"),
     ]
     assert rest == ["alpha", "beta", "localhost", "alpha", UNKNOWN]
 
@@ -143,7 +143,7 @@ def test_older_calls_know_the_hosts_too() -> None:
         (("10.0.0.2", [], ["10.0.0.2"]),), other_family, (("10.0.0.77", [], ["10.0.0.77"]),), other_family,
     ]  # fmt: skip
     assert by_address == [
-        (("localhost", local, ["::1"]),), (("alpha", [], ["fd00::1"]),), (("beta", [], ["fd00::2"]),), unknown,
+        (("localhost", local, ["::1"]),), (("alpha", [], ["10.0.0.1"]),), (("beta", [], ["10.0.0.2"]),), unknown,
         (("beta", [], ["10.0.0.2"]),), (("beta", [], ["fd00::2"]),), ("herror", (1, "Unknown host")),
         (("localhost", local, ["::1"]),),
     ]  # fmt: skip

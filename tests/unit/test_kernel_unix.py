@@ -730,6 +730,7 @@ def test_the_order_of_errors_without_a_peer() -> None:
 
 def test_the_file_of_a_socket(tmp_path: Path) -> None:
     def body(folder):
+        import glob
         import os
         import pathlib
         import shutil
@@ -766,7 +767,23 @@ def test_the_file_of_a_socket(tmp_path: Path) -> None:
                 found.st_dev == os.stat(".").st_dev,
             )
 
+        def scanned(folder):
+            with os.scandir(folder) as entries:
+                return sorted(
+                    (entry.name, str(entry.path), entry.is_dir(), entry.is_file(), entry.is_symlink(),
+                     stat.S_IFMT(entry.stat().st_mode))
+                    for entry in entries
+                )  # fmt: skip
+
+        def by_number(folder, call):
+            fd = os.open(folder, os.O_RDONLY)
+            try:
+                return call(fd)
+            finally:
+                os.close(fd)
+
         os.mkdir("sub")
+        sub = pathlib.Path("sub")
         log.note("bind", bind, "sub/here")
         for path in ("sub/here", "./sub/../sub/here", f"{place}/sub/here", b"sub/here", pathlib.Path("sub/here")):
             log.note("seen", kind, path)
@@ -777,6 +794,18 @@ def test_the_file_of_a_socket(tmp_path: Path) -> None:
             "is", lambda: (pathlib.Path("sub/here").is_socket(), os.path.isfile("sub/here"), os.path.islink("sub/here"))
         )
         log.note("listed", lambda: (os.listdir("sub"), os.listdir(b"sub"), os.listdir()))
+        open("sub/file", "w").close()
+        log.note("scanned", lambda: scanned("sub"))
+        log.note("scanned as bytes", lambda: scanned(b"sub"))
+        log.note("scanned by number", lambda: by_number("sub", scanned))
+        log.note("inode", lambda: [entry.inode() == os.lstat(entry).st_ino for entry in os.scandir("sub")])
+        log.note("globbed", lambda: (sorted(glob.glob("sub/*")), glob.glob("**/here", recursive=True)))
+        log.note("paths", lambda: [sorted(map(str, found)) for found in (sub.iterdir(), sub.rglob("h*"))])
+        log.note("walked", lambda: [(top, sorted(names)) for top, _, names in os.walk(".")])
+        log.note("by number", lambda: by_number("sub", lambda fd: kind("here", lambda path: os.stat(path, dir_fd=fd))))
+        log.note("in the way", os.rmdir, "sub")
+        os.remove("sub/file")
+        log.note("alone in the way", os.rmdir, "sub")
         log.note("mode", lambda: (os.chmod("sub/here", 0o600), kind("sub/here")))
         log.note("access", lambda: [os.access("sub/here", mode) for mode in (os.F_OK, os.R_OK, os.X_OK)])
         log.note("open", open, "sub/here")

@@ -220,7 +220,12 @@ def of_no_name(family: int, flags: int) -> list[Literal]:
 
 
 def choose(addresses: list[str], family: int, flags: int, *, ipv6_first: bool) -> list[Literal]:
-    """Of a host's addresses those for the family asked for, in RFC 3484's order."""
+    """Of a host's addresses those for the family asked for, in RFC 6724's order.
+
+    Its table (section 2.1) puts unique local addresses, fc00::/7, behind IPv4; glibc's, which is older, before. Hosts
+    of a world have such an address each, unlike most networks, where a program that listens on IPv4 alone and a
+    client that tries the first address alone find each other: so here they do, too.
+    """
     four = [Literal(AF_INET, each) for each in addresses if ":" not in each]
     six = [Literal(AF_INET6, each) for each in addresses if ":" in each]
     if family == AF_INET:
@@ -229,7 +234,16 @@ def choose(addresses: list[str], family: int, flags: int, *, ipv6_first: bool) -
         if flags & AI_V4MAPPED and (flags & AI_ALL or not six):
             return six + [mapped(each.address) for each in four]
         return six
-    return six + four if ipv6_first else four + six
+    if not ipv6_first:
+        return four + six
+    local = [each for each in six if _is_unique_local(each.address)]
+    return [each for each in six if each not in local] + four + local
+
+
+def _is_unique_local(address: str) -> bool:
+    """RFC 4193: fc00::/7."""
+    packed = packed_ipv6(address)
+    return packed is not None and packed[0] & 0xFE == 0xFC
 
 
 def narrowed(family: int, *, has_ipv4: bool, has_ipv6: bool) -> int:

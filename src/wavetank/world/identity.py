@@ -134,6 +134,9 @@ def _assume_library_state(process: Process) -> None:
     if pools is not None:
         # One process's end must neither wait for the workers of another nor forbid it new ones.
         process.own(pools.__dict__, {"_shutdown": False, "_threads_queues": weakref.WeakKeyDictionary()})
+    pools = sys.modules.get("concurrent.futures.process")
+    if pools is not None:
+        process.own(pools.__dict__, {"_global_shutdown": False, "_threads_wakeups": weakref.WeakKeyDictionary()})
     events = sys.modules.get("asyncio.events")
     if events is not None:
         process.own(events.__dict__, {"_event_loop_policy": None})

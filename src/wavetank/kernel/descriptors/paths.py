@@ -2,8 +2,7 @@
 
 Owns what a program sees of the socket files of its world (`kernel.unix.files`), which are not on the disk: looking at
 them, listing, renaming and removing them. Every other path goes to the real call; while the world has no socket file,
-that costs one look at an empty table. `os.scandir`, and `glob` and `shutil` which use it, do not see these files; a
-folder with nothing else in it can be removed, and they go with it. Behaviour: path_resolution(7), unix(7).
+that costs one look at an empty table. Behaviour: path_resolution(7), unix(7).
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from typing import Any, Final
 from wavetank.kernel import core, refusals
 from wavetank.kernel.clock import wall_ns
 from wavetank.kernel.descriptors import proc
+from wavetank.kernel.descriptors.listing import Entries, SocketEntry
 from wavetank.kernel.descriptors.table import is_simulated, join_sets, real, room_for, status
 from wavetank.kernel.file import File
 from wavetank.kernel.replace import public_calls, replace_calls
@@ -25,9 +25,17 @@ from wavetank.kernel.unix import files
 _FOLLOWING: Final = "follow_symlinks"
 
 
+def _from(path: Any, options: dict[str, Any], name: str = "dir_fd") -> Any:
+    """The path by which a socket file is looked for: one that starts at a descriptor leads through that."""
+    folder = options.get(name)
+    if folder is None or not files.any_there() or isinstance(path, int):
+        return path
+    return os.path.join(os.fsencode(f"/proc/self/fd/{folder}"), os.fsencode(path))
+
+
 def _look(path: Any, options: dict[str, Any]) -> files.SocketFile | None:
-    """The socket file at a path. Paths that start at a descriptor (`dir_fd`) are the real system's alone."""
-    return None if options.get("dir_fd") is not None else files.look(path)
+    """The socket file at a path."""
+    return files.look(_from(path, options))
 
 
 def _refuse(call: str, file: File) -> OSError:
@@ -47,7 +55,7 @@ class Paths:
         try:
             answer: os.stat_result = real.stat(proc.own(path), **options)
         except FileNotFoundError:
-            found = files.look_behind_links(path) if options.get(_FOLLOWING, True) else None
+            found = files.look_behind_links(_from(path, options)) if options.get(_FOLLOWING, True) else None
             if found is None:
                 raise
             return found.status()
@@ -73,7 +81,7 @@ class Paths:
 
     def access(self, path: Any, mode: int, **options: Any) -> bool:
         """Whether the user may do this."""
-        found = files.look_behind_links(path)
+        found = files.look_behind_links(_from(path, options))
         return bool(real.access(path, mode, **options)) if found is None else found.allows(mode)
 
     def unlink(self, path: Any, **options: Any) -> None:
@@ -81,26 +89,28 @@ class Paths:
         if _look(path, options) is None:
             real.unlink(path, **options)
         else:
-            files.remove(path)
+            files.remove(_from(path, options))
 
     def remove(self, path: Any, **options: Any) -> None:
         """Remove a file."""
         if _look(path, options) is None:
             real.remove(path, **options)
         else:
-            files.remove(path)
+            files.remove(_from(path, options))
 
     def rename(self, src: Any, dst: Any, **options: Any) -> None:
         """Give a file another name."""
-        if not files.move(src, dst):
+        old, new = _from(src, options, "src_dir_fd"), _from(dst, options, "dst_dir_fd")
+        if not files.move(old, new):
             real.rename(src, dst, **options)
-            files.remove(dst)
+            files.remove(new)
 
     def replace(self, src: Any, dst: Any, **options: Any) -> None:
         """Give a file another name."""
-        if not files.move(src, dst):
+        old, new = _from(src, options, "src_dir_fd"), _from(dst, options, "dst_dir_fd")
+        if not files.move(old, new):
             real.replace(src, dst, **options)
-            files.remove(dst)
+            files.remove(new)
 
     def link(self, src: Any, dst: Any, **options: Any) -> None:
         """Give a file one more name."""
@@ -109,10 +119,9 @@ class Paths:
 
     def rmdir(self, path: Any, **options: Any) -> None:
         """Remove a folder."""
-        found = real.stat(path, **options, follow_symlinks=False) if files.any_there() else None
+        if _holds_sockets(_from(path, options)):
+            raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), path)
         real.rmdir(path, **options)
-        if found is not None:
-            files.forget_folder(found.st_dev, found.st_ino)
 
     def listdir(self, path: Any = None) -> list[Any]:
         """The names in a folder."""
@@ -121,6 +130,16 @@ class Paths:
         found: list[Any] = real.listdir(proc.own(path))
         more = files.names_in("." if path is None else path)
         return found + (more if isinstance(path, bytes) else [os.fsdecode(name) for name in more])
+
+    def scandir(self, path: Any = None) -> Any:
+        """The entries of a folder."""
+        if is_simulated(path):
+            raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
+        entries = real.scandir(proc.own(path))
+        if not files.any_there():
+            return entries
+        more = _entries("." if path is None else path)
+        return Entries(entries, more) if more else entries
 
     def chmod(self, path: Any, mode: int, **options: Any) -> None:
         """Who may do what."""
@@ -152,6 +171,31 @@ class Paths:
             times, options["ns"] = (), (wall_ns(), wall_ns())  # now, by the clock that the program reads
             options.pop("times", None)
         real.utime(path, *times, **options)
+
+
+def _entries(folder: Any) -> list[SocketEntry]:
+    """The socket files in a folder, given by its path or by a descriptor."""
+    found = []
+    for name in files.names_in(folder):
+        if isinstance(folder, int):
+            file, path = files.look(_from(name, {"dir_fd": folder})), name
+        else:
+            path = os.path.join(os.fsencode(folder), name)
+            file = files.look(path)
+        assert file is not None, f"{name!r} is in the folder and yet is not"
+        # As of the real call: bytes for a path of bytes, otherwise text.
+        is_text = isinstance(folder, int) or not isinstance(os.fspath(folder), bytes)
+        found.append(SocketEntry(*(map(os.fsdecode, (name, path)) if is_text else (name, path)), file))
+    return found
+
+
+def _holds_sockets(folder: Any) -> bool:
+    if not files.any_there():
+        return False
+    try:
+        return stat.S_ISDIR(real.lstat(folder).st_mode) and bool(files.names_in(folder))
+    except OSError:
+        return False  # the real call says what is wrong
 
 
 def _own(call: str, found: files.SocketFile | None, path: Any, uid: int, gid: int, options: dict[str, Any]) -> None:

@@ -33,7 +33,6 @@ _LINUX: Final[dict[str, tuple[int, int]]] = {
     "truncate": (errno.EINVAL, errno.EINVAL),
     "fchdir": (errno.ENOTDIR, errno.ENOTDIR),
     "chdir": (errno.ENOTDIR, errno.ENOTDIR),
-    "scandir": (errno.ENOTDIR, errno.ENOTDIR),
     "ttyname": (errno.ENOTTY, errno.ENOTTY),
     "tcgetpgrp": (errno.ENOTTY, errno.ENOTTY),
     "tcsetpgrp": (errno.ENOTTY, errno.ENOTTY),
@@ -42,14 +41,14 @@ _LINUX: Final[dict[str, tuple[int, int]]] = {
     "copy_file_range": (errno.EINVAL, errno.EINVAL),
 }
 #: Calls whose errors name the descriptor, as they would name a path.
-_NAMES_IT: Final = ("chdir", "scandir")
+_NAMES_IT: Final = ("chdir",)
 #: Linux serves these; the simulator does not.
 _NOT_SIMULATED: Final = (
     "fchmod", "fchown", "fstatvfs", "lockf", "statvfs", "pathconf", "getxattr", "setxattr", "listxattr", "removexattr",
 )  # fmt: skip
 #: Calls that take a path as well, under this name.
 _PATHS: Final = frozenset({
-    "truncate", "chdir", "scandir", "statvfs", "pathconf", "getxattr", "setxattr", "listxattr", "removexattr",
+    "truncate", "chdir", "statvfs", "pathconf", "getxattr", "setxattr", "listxattr", "removexattr",
 })  # fmt: skip
 _TERMINAL: Final = (
     "tcgetattr", "tcsetattr", "tcsendbreak", "tcdrain", "tcflush", "tcflow", "tcgetwinsize", "tcsetwinsize",

@@ -205,12 +205,6 @@ def names_in(folder: Any) -> list[bytes]:
     return [name for device, number, name in _disk.files if (device, number) == (found.st_dev, found.st_ino)]
 
 
-def forget_folder(device: int, number: int) -> None:
-    """A folder has been removed, and what was in it."""
-    for place in [place for place in _disk.files if place[:2] == (device, number)]:
-        _take(place).links -= 1
-
-
 def clear() -> None:
     """The world is over."""
     _disk.files.clear()
