@@ -5,8 +5,6 @@
 
 from typing import Any
 
-import pytest
-
 from tests.unit.kernel_harness import real, simulated
 
 FACES = ("time", "entropy")
@@ -180,8 +178,6 @@ def test_pieces_of_any_size_are_random_and_of_that_size() -> None:
 
 
 def test_numpy_follows_the_seed_unless_it_was_given_one() -> None:
-    pytest.importorskip("numpy")
-
     def before():
         import numpy.random
 

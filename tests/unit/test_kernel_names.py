@@ -254,5 +254,5 @@ def test_names_in_addresses_of_sockets() -> None:
     assert run(body) == [
         ("0.0.0.0",), ("::",), ("OSError", ("wildcard resolved to multiple address",)), ("127.0.0.1",), ("10.0.0.2",),
         family, ("::ffff:10.0.0.2",), ("fd00::2",), family, ("10.0.0.2",), ("fd00::2",), ("::1",), ("255.255.255.255",),
-        ("255.255.255.255",), mismatch, ("fe80::1",), UNKNOWN[1:], ("fd00::2",),
+        ("255.255.255.255",), mismatch, ("fe80::1",), UNKNOWN[1:], ("10.0.0.2",),
     ]  # fmt: skip

@@ -1,5 +1,6 @@
 """Plain scripts as targets: they run as `__main__`, as `python script.py` would run them."""
 
+import os
 from pathlib import Path
 from textwrap import dedent
 
@@ -47,6 +48,39 @@ def test_the_exit_status_decides(tmp_path: Path, call: str, status: int, error: 
     if result.failure is not None:
         assert (result.failure.kind, result.failure.host) == ("exception", "main")
         assert result.failure.where == "script.py:3 in main"
+
+
+def test_pools_of_processes_are_refused_by_the_name_of_the_call(tmp_path: Path) -> None:
+    text = "from concurrent.futures import ProcessPoolExecutor\nProcessPoolExecutor(1).submit(print)\n"
+    result = run_script(tmp_path, text)
+    assert result.failure is not None
+    assert result.failure.error.startswith("wavetank.errors.NotSimulatedOSError: os.fork is not simulated")
+
+
+def test_shared_memory_needs_no_other_process_and_does_not_outlive_the_run(tmp_path: Path) -> None:
+    script = """
+        from multiprocessing import Queue, shared_memory
+
+        kept = shared_memory.SharedMemory(create=True, size=100, name="kept")
+        kept.buf[:5] = b"words"
+        other = shared_memory.SharedMemory(name="kept")
+        print(bytes(other.buf[:5]), other.name)
+        other.close()
+        kept.close()
+        with_a_name_of_its_own = shared_memory.SharedMemory(create=True, size=100)
+        with_a_name_of_its_own.close()
+        with_a_name_of_its_own.unlink()
+        Queue().close()
+        try:
+            shared_memory.SharedMemory(name="missing")
+        except FileNotFoundError as error:
+            print(error.strerror)
+    """
+    for _ in range(2):
+        result = run_script(tmp_path, dedent(script))
+        assert result.failure is None
+        assert stdout_of(result, "main/script").splitlines() == ["b'words' kept", "No such file or directory"]
+    assert [name for name in os.listdir("/dev/shm") if name.endswith("-kept")] == []
 
 
 def test_an_uncaught_exception_is_printed_as_python_prints_it(tmp_path: Path) -> None:
@@ -142,6 +176,34 @@ def test_a_script_that_burns_the_processor_spins(tmp_path: Path) -> None:
     assert result.failure is not None
     assert result.failure.kind == "spin"
     assert result.failure.where in ("script.py:2 in spin", "script.py:3 in spin")
+
+
+def test_an_alarm_interrupts_computing(tmp_path: Path) -> None:
+    script = """
+        import signal, time
+
+        class Late(Exception):
+            pass
+
+        def late(number, frame):
+            raise Late
+
+        signal.signal(signal.SIGALRM, late)
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        begun = time.monotonic()
+        try:
+            while True:
+                pass
+        except Late:
+            print("late after", round(time.monotonic() - begun, 3))
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        sum(range(1000))
+        print("in time", signal.getitimer(signal.ITIMER_REAL)[0] > 0)
+    """
+    result = run_script(tmp_path, dedent(script))
+    assert result.failure is None
+    assert stdout_of(result, "main/script").splitlines() == ["late after 0.2", "in time True"]
 
 
 def test_waiting_busily_comes_to_an_end(tmp_path: Path) -> None:

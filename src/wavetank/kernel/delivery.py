@@ -18,7 +18,7 @@ from __future__ import annotations
 import _signal  # type: ignore[import-not-found]  # the C module under `signal`
 import errno
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import FrameType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -48,6 +48,8 @@ SI_USER, SI_TKILL, SI_KERNEL = 0, -6, 128
 #: modules have set while the image imported them.
 at_start: dict[int, Any] = {SIGINT: _signal.default_int_handler, SIGPIPE: SIG_IGN, SIGXFSZ: SIG_IGN}
 _KIND_SIGNAL: Final = int(Kind.SIGNAL)
+#: Told of every ITIMER_REAL that is set, in ns: a program may compute until it rings (see `world.spin`).
+on_timer: Callable[[int], object] | None = None
 
 
 class Sent(NamedTuple):
@@ -304,6 +306,8 @@ def set_timer(process: Process, delay_ns: int, interval_ns: int) -> tuple[int, i
     signals.timer_turn += 1
     signals.timer_interval = interval_ns
     _arm(process, core.K.now + delay_ns if delay_ns else FAR)
+    if delay_ns and on_timer is not None:
+        on_timer(delay_ns)
     return old
 
 

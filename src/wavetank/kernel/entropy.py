@@ -210,6 +210,12 @@ class _Calls:
 # ---- uuid
 
 
+def hardware_address(host_name: str) -> int:
+    """That of a host's network card: 48 bits."""
+    address = int.from_bytes(hashlib.blake2b(host_name.encode(), digest_size=6).digest(), "big")
+    return address & ~(0x03 << 40) | (0x02 << 40)
+
+
 class _Uuid:
     """`getnode` and `uuid1`, for the module that they belong to."""
 
@@ -221,9 +227,7 @@ class _Uuid:
 
     def getnode(self) -> int:
         """The host's hardware address: fixed for its name, locally administered (IEEE 802)."""
-        name = core.K.process.host_name
-        address = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=6).digest(), "big")
-        return address & ~(0x03 << 40) | (0x02 << 40)
+        return hardware_address(core.K.process.host_name)
 
     def uuid1(self, node: int | None = None, clock_seq: int | None = None) -> Any:
         """As the Python code of the module makes it, from the host's wall clock, address and `random`."""

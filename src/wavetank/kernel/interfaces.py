@@ -63,8 +63,13 @@ def _sockaddr(packed: bytes, scope: int = 0) -> bytes:
     return _FAMILY.pack(AF_INET6) + bytes(6) + packed + struct.pack("=I", scope)
 
 
+def with_network(interface: str, address: str) -> ipaddress.IPv4Interface | ipaddress.IPv6Interface:
+    """An address with the prefix of the network that it is in."""
+    return ipaddress.ip_interface(f"{address}/{_PREFIX[interface, AF_INET6 if ':' in address else AF_INET]}")
+
+
 def _entry(interface: str, address: str, held: list[Any]) -> _Entry:
-    found = ipaddress.ip_interface(f"{address}/{_PREFIX[interface, AF_INET6 if ':' in address else AF_INET]}")
+    found = with_network(interface, address)
     network = found.network
     index = next(number for number, name in INTERFACES if name == interface)
     parts = [_sockaddr(found.packed, index if is_link_local(address) else 0), _sockaddr(network.netmask.packed)]

@@ -42,11 +42,13 @@ FACES: Final = (
     "entropy",
     "signals",
     "outside",
+    "sharing",
+    "interfaces",
     "identity",
     "readiness",
     "socket",
     "names",
-    "interfaces",
+    "netdevice",
     "tls",
 )
 

@@ -19,7 +19,7 @@ from wavetank import frameworks
 from wavetank.contract import watch
 from wavetank.errors import NothingToRun, UsageError, did_you_mean
 from wavetank.frameworks import reports
-from wavetank.kernel import core, descriptors, entropy, exits, guard, names, refusals, threads
+from wavetank.kernel import core, descriptors, entropy, exits, guard, names, refusals, sharing, threads
 from wavetank.kernel.choices import Choices
 from wavetank.kernel.core import Kernel
 from wavetank.kernel.process import Process
@@ -130,6 +130,7 @@ def execute(job: Job, scenario: Scenario | None = None) -> RunResult:
 def conclude(universe: Universe, director: Director | None, reason: Any, job: Job) -> RunResult:
     """The result of a run whose kernel has stopped for `reason`. Raises as `execute`."""
     files.clear()
+    sharing.clear()
     universe.note_unknown_hosts()
     universe.note_faults_without_traffic(job.plan.faults)
     _judge(universe, director, reason, job)

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 from wavetank.errors import NotSimulatedOSError
-from wavetank.kernel import core
+from wavetank.kernel import core, netdevice
 from wavetank.kernel.descriptors.table import Target, access_mode, resolve
 from wavetank.kernel.endpoint import Endpoint
 from wavetank.kernel.eventpoll import EpollFile
@@ -37,7 +37,8 @@ _OTHER_COMMANDS: Final = frozenset({*range(5, 17), 36, 37, 38, 1024, 1025, 1026,
 # include/uapi/asm-generic/ioctls.h
 _TIOCOUTQ, _TIOCGWINSZ, _FIONREAD, _FIONBIO = 0x5411, 0x5413, 0x541B, 0x5421
 _FIONCLEX, _FIOCLEX, _FIOASYNC = 0x5450, 0x5451, 0x5452
-#: Requests to a socket about interfaces, routes and urgent data (include/uapi/linux/sockios.h).
+#: Requests to a socket about interfaces, routes and urgent data (include/uapi/linux/sockios.h); some of those about
+#: interfaces are answered.
 _SOCKET_REQUESTS: Final = range(0x8900, 0x89FF)
 _INT: Final = struct.Struct("=i")
 _NR_OPEN: Final = 1_048_576  # /proc/sys/fs/nr_open
@@ -159,6 +160,8 @@ def _request(file: File, request: int, given: bytes) -> tuple[int, bytes]:
         for fd in [fd for fd, other in process.fds.items() if other is file]:
             (process.inheritable.discard if request == _FIOCLEX else process.inheritable.add)(fd)
         return 0, given
+    if request in netdevice.REQUESTS and isinstance(file, Endpoint):
+        return 0, netdevice.request(request, given)
     if request == _FIOASYNC or (request in _SOCKET_REQUESTS and isinstance(file, Endpoint)):
         raise NotSimulatedOSError("fcntl.ioctl", f"request {request:#x} on {file.describe()}", errno=errno.ENOTTY)
     raise error(_not_known(file))

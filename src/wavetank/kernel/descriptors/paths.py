@@ -185,7 +185,8 @@ def _entries(folder: Any) -> list[SocketEntry]:
         assert file is not None, f"{name!r} is in the folder and yet is not"
         # As of the real call: bytes for a path of bytes, otherwise text.
         is_text = isinstance(folder, int) or not isinstance(os.fspath(folder), bytes)
-        found.append(SocketEntry(*(map(os.fsdecode, (name, path)) if is_text else (name, path)), file))
+        entry = SocketEntry(os.fsdecode(name), os.fsdecode(path), file) if is_text else SocketEntry(name, path, file)
+        found.append(entry)
     return found
 
 
