@@ -2,6 +2,8 @@
 
 This module owns the list of public names, and nothing else. It must never import a framework, or anything that costs:
 `import wavetank` loads this one module. A name is imported from its room when it is first asked for (PEP 562).
+
+PYTEST_DONT_REWRITE: where pytest runs in a simulated world, this is imported before it, which it would warn of.
 """
 
 __version__ = "0.1.0.dev0"

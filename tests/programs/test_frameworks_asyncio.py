@@ -397,12 +397,14 @@ def test_the_digest_knows_which_task_acted(worlds: Worlds) -> None:
 
 
 UVLOOP_SCRIPT = """
-import asyncio, uvloop, uvloop.loop
+import asyncio, uvloop
+assert uvloop.loop.Loop
 from uvloop.loop import Loop as FromLoop
 
 async def main():
     loop = asyncio.get_running_loop()
     assert isinstance(loop, uvloop.Loop) and isinstance(loop, FromLoop)
+    assert type(loop).__module__ == "uvloop"
     await asyncio.sleep(1)
     return loop.time()
 

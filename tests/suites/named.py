@@ -67,6 +67,6 @@ SUITES: dict[str, Suite] = {
     **_files("httpx", "tests", "/"),
     **_files("h11", "h11/tests", "/"),
     **_files("urllib3", "test", "with_dummyserver/ connection connectionpool poolmanager wait ssltransport contrib/"),
-    **_files("uvicorn", "tests", "/"),
+    **_files("uvicorn", "tests", "/", "-pno:asyncio,-pno:trio,-pno:socket,--ignore=tests/benchmarks"),
     **_files("hypercorn", "tests", "/", "-pno:codspeed,-pno:socket"),
 }

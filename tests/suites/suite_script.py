@@ -12,17 +12,13 @@ import faulthandler
 import fnmatch
 import importlib.util
 import json
+import logging
 import os
 import pkgutil
 import re
 import signal
 import sys
 import unittest
-
-try:
-    from test import support
-except ImportError:  # a Python that comes without its own tests
-    support = None
 
 RESOURCES = ("cpu",)
 #: Real seconds for one test of the real system; in the simulator the oracles see a test that hangs.
@@ -185,13 +181,20 @@ def run_pytest(path, given, patterns):
         file.write(json.dumps(["finished", "", ""]) + "\n")
 
 
+def prepare_cpython(module):
+    support = importlib.import_module("test.support")  # not above: other projects have a package `test` of their own
+    resources = [*RESOURCES, *(["network"] if module in LOCAL else [])]
+    support.use_resources = dict.fromkeys(resources) if sys.version_info >= (3, 14) else resources
+
+
 def main(path, module, patterns):
     if module.startswith("pytest:"):
         run_pytest(path, module.removeprefix("pytest:"), patterns)
         return
-    resources = [*RESOURCES, *(["network"] if module in LOCAL else [])]
-    if support is not None:
-        support.use_resources = dict.fromkeys(resources) if sys.version_info >= (3, 14) else resources
+    if module.startswith("test."):
+        prepare_cpython(module)
+    elif module.startswith("tornado."):
+        logging.getLogger("tornado.access").setLevel(logging.CRITICAL)  # as tornado.test.runtests does
     done = known(path)
     sys.path.insert(0, os.getcwd())
     suite = unittest.TestSuite()

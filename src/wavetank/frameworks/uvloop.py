@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine, Sequence
+from importlib import import_module
 from importlib.abc import Loader
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -22,6 +23,9 @@ NOTE: Final = "uvloop was replaced by asyncio's own loop: its C code does not ca
 
 class Loop(asyncio.SelectorEventLoop):
     """What stands for `uvloop.Loop`."""
+
+
+Loop.__module__ = NAME  # by which programs recognise it
 
 
 def new_event_loop() -> Loop:
@@ -63,6 +67,7 @@ class _Loader(Loader):
         module.__dict__["__version__"] = _version()
         if module.__name__ == NAME:
             module.__dict__["__all__"] = ("new_event_loop", "install", "EventLoopPolicy")
+            import_module(f"{NAME}.loop")  # the real one has it as soon as it is imported
 
 
 def _version() -> str:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from operator import index
-from typing import Any, Final
+from typing import Any, Final, ParamSpec, TypeVar
 
 from wavetank.kernel.endpoint import AF_INET, AF_INET6
 
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 _INT_MAX: Final = (1 << 31) - 1
 #: The families whose addresses are tuples.
 _TUPLES: Final = {AF_INET: "AF_INET", AF_INET6: "AF_INET6"}
@@ -87,6 +91,44 @@ def writable_parts(buffers: Any) -> list[memoryview]:
     if any(view.readonly for view in views):
         raise TypeError("recvmsg_into() argument 1 must be an iterable of single-segment read-write buffers")
     return [view.cast("B") for view in views]
+
+
+def fill(views: list[memoryview], data: bytes) -> None:
+    """Spread what was received over the buffers of `recvmsg_into`."""
+    for view in views:
+        view[: min(len(view), len(data))] = data[: len(view)]
+        data = data[len(view) :]
+
+
+def joined(buffers: Any) -> bytes:
+    """The buffers of `sendmsg` as one."""
+    try:
+        return b"".join(bytes(memoryview(part).cast("B")) for part in buffers)
+    except TypeError as problem:
+        raise TypeError(f"sendmsg() argument 1 must be iterable of bytes-like objects: {problem}") from None
+
+
+def letting_go(call: Callable[_P, _R]) -> Callable[_P, _R]:
+    """A call that takes a buffer, and holds on to it no longer than C code would when it ends in an `OSError`.
+
+    The traceback of an exception keeps the arguments of every Python function in it alive, and with them a buffer that
+    its owner means to resize while he has the error. So the kernel's frames are left out, and the last one forgets.
+    """
+
+    @wraps(call)
+    def called(*args: _P.args, **keywords: _P.kwargs) -> _R:
+        try:
+            return call(*args, **keywords)
+        except OSError as problem:
+            error = problem
+        del args, keywords
+        error.__context__ = None  # what the caller handles at the time becomes that, as with C code
+        try:
+            raise error.with_traceback(None)
+        finally:
+            del error
+
+    return called
 
 
 def ancillary_of(items: Any) -> list[tuple[int, int, bytes]]:

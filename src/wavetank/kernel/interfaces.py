@@ -1,9 +1,10 @@
-"""The interfaces of a host as C code asks for them: `getifaddrs` and `freeifaddrs` through ctypes.
+"""The interfaces of a host as C code asks for them: `getifaddrs` and `freeifaddrs`.
 
 Owns the answer to getifaddrs(3) in a world: `lo` and `eth0` with the addresses of the host, as `if_nameindex` counts
 them. The real function would ask the real kernel by netlink, which is refused. Programs reach it by
 `ctypes.CDLL(...).getifaddrs` (Twisted's tests, `ifaddr`): every library loaded by ctypes gives ours under these two
-names. The memory is ctypes' own and is kept until it is freed by name, as from the C library.
+names; and by extension modules (`_EXTENSIONS`), whose calls are pointed at ours. The memory is ctypes' own and is kept
+until it is freed by name, as that of the C library.
 
 Layout: `struct ifaddrs` of ifaddrs.h, `struct sockaddr_in` and `sockaddr_in6` of netinet/in.h; order as glibc gives it:
 first the IPv4 addresses of all interfaces, then those of IPv6 (measured; without the AF_PACKET entries, which hold
@@ -16,11 +17,14 @@ import ctypes
 import ipaddress
 import struct
 from itertools import pairwise
+from types import ModuleType
 from typing import Any, Final
 
 from wavetank.kernel import core
 from wavetank.kernel.addrinfo import INTERFACES
+from wavetank.kernel.elf import loaded_objects, point_at, slots
 from wavetank.kernel.endpoint import AF_INET, AF_INET6
+from wavetank.kernel.replace import when_imported
 from wavetank.network.address import is_link_local
 
 # net/if.h: up, broadcast, loopback, running, multicast
@@ -28,6 +32,8 @@ _UP, _BROADCAST, _LOOPBACK, _RUNNING, _MULTICAST = 0x1, 0x2, 0x8, 0x40, 0x1000
 _FLAGS: Final = {"lo": _UP | _LOOPBACK | _RUNNING, "eth0": _UP | _BROADCAST | _RUNNING | _MULTICAST}
 #: Lengths of the networks' prefixes: 127.0.0.0/8, ::1/128, and those of `network.address`.
 _PREFIX: Final = {("lo", AF_INET): 8, ("lo", AF_INET6): 128, ("eth0", AF_INET): 16, ("eth0", AF_INET6): 64}
+#: Modules written in C that ask for the interfaces.
+_EXTENSIONS: Final = ("psutil._psutil_linux", "netifaces")
 _FAMILY: Final = struct.Struct("=H")
 
 
@@ -114,6 +120,17 @@ def _getitem(library: ctypes.CDLL, name: Any) -> Any:
     return function
 
 
+def _patch(module: ModuleType) -> None:
+    file = (module.__file__ or "").encode()
+    for each in loaded_objects():
+        if file and each.name == file:
+            for name, slot in slots(each):
+                if name.decode() in _OURS:
+                    point_at(slot, _OURS[name.decode()])
+
+
 def install() -> None:
-    """Let libraries loaded by ctypes have our two functions."""
+    """Let libraries loaded by ctypes, and the extension modules that ask, have our two functions."""
+    for name in _EXTENSIONS:
+        when_imported(name, _patch)
     ctypes.CDLL.__getitem__ = _getitem  # type: ignore[method-assign]

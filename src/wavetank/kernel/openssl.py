@@ -5,7 +5,7 @@ Owns what makes a TLS exchange repeat byte for byte. OpenSSL reads two things be
 - random bytes: replaced by its own means, RAND_set_rand_method(3);
 - the time, for session tickets, resumption and the validity of certificates. It calls `time` and `gettimeofday` of the
   C library, and has no hook. So the two entries in the tables through which libssl and libcrypto find these functions
-  (ELF gABI, "Global Offset Table"; psABI, R_*_JUMP_SLOT) are pointed at ours. No other library is touched.
+  are pointed at ours (`kernel.elf`). No other library is touched.
 
 Both happen once, in the image, when `_ssl` is imported. Where the library cannot be reached - an interpreter with an
 OpenSSL of its own linked in and hidden - `reached` stays False and TLS payload differs from run to run. Callbacks run
@@ -15,26 +15,17 @@ in the middle of OpenSSL: they pay no time and let nothing else run.
 from __future__ import annotations
 
 import ctypes
-import struct
-from collections.abc import Iterator
 from types import ModuleType
 from typing import Any, Final
 
 from wavetank.kernel import core
 from wavetank.kernel.clock import wall_at
+from wavetank.kernel.elf import loaded_objects, point_at, slots
 from wavetank.kernel.entropy import of
 from wavetank.kernel.replace import when_imported
 
 #: Libraries whose view of the time is changed, by the beginning of their file names.
 _LIBRARIES: Final = ("libssl.so", "libcrypto.so")
-# ELF: include/elf.h of glibc; only the 64-bit form with explicit addends, which x86-64 and AArch64 use.
-_DT_PLTRELSZ, _DT_STRTAB, _DT_SYMTAB, _DT_RELA, _DT_RELASZ, _DT_JMPREL = 2, 5, 6, 7, 8, 23
-_DYNAMIC: Final = struct.Struct("=qQ")
-_RELA: Final = struct.Struct("=QQq")
-_SYMBOL_BYTES: Final = 24
-_RTLD_DI_LINKMAP: Final = 2  # dlinfo(3)
-_PROT_READ_WRITE: Final = 0x1 | 0x2
-_PAGE: Final = 4096
 
 
 class _Method(ctypes.Structure):
@@ -47,17 +38,6 @@ class _Method(ctypes.Structure):
         ("add", ctypes.c_void_p),
         ("pseudorand", ctypes.c_void_p),
         ("status", ctypes.c_void_p),
-    )
-
-
-class _LinkMap(ctypes.Structure):
-    """`struct link_map`, link.h: one loaded object."""
-
-    _fields_ = (
-        ("address", ctypes.c_size_t),
-        ("name", ctypes.c_char_p),
-        ("dynamic", ctypes.c_size_t),
-        ("next", ctypes.c_void_p),
     )
 
 
@@ -108,63 +88,13 @@ reached = False
 # ---- how it comes to call them
 
 
-def _loaded() -> Iterator[_LinkMap]:
-    """All loaded objects, the program itself first."""
-    program = ctypes.CDLL(None)
-    at = ctypes.c_void_p()
-    program.dlinfo(ctypes.c_void_p(program._handle), _RTLD_DI_LINKMAP, ctypes.byref(at))
-    address = at.value
-    while address:
-        loaded = _LinkMap.from_address(address)
-        yield loaded
-        address = loaded.next
-
-
-def _dynamic(loaded: _LinkMap) -> dict[int, int]:
-    """The dynamic section: addresses and sizes by tag. glibc has made the addresses absolute, others leave offsets."""
-    found: dict[int, int] = {}
-    at = loaded.dynamic
-    while True:
-        tag, value = _DYNAMIC.unpack(ctypes.string_at(at, _DYNAMIC.size))
-        if tag == 0:
-            break
-        relative = tag in (_DT_STRTAB, _DT_SYMTAB, _DT_RELA, _DT_JMPREL) and value < loaded.address
-        found[tag] = value + loaded.address if relative else value
-        at += _DYNAMIC.size
-    return found
-
-
-def _slots(loaded: _LinkMap) -> Iterator[tuple[bytes, int]]:
-    """The functions that an object calls elsewhere: name, and where it keeps the address."""
-    dynamic = _dynamic(loaded)
-    for start, size in ((_DT_JMPREL, _DT_PLTRELSZ), (_DT_RELA, _DT_RELASZ)):
-        if start not in dynamic:
-            continue
-        for offset, information, _ in _RELA.iter_unpack(ctypes.string_at(dynamic[start], dynamic[size])):
-            symbol = information >> 32
-            if symbol:
-                (name,) = struct.unpack("=I", ctypes.string_at(dynamic[_DT_SYMTAB] + symbol * _SYMBOL_BYTES, 4))
-                yield ctypes.string_at(dynamic[_DT_STRTAB] + name), loaded.address + offset
-
-
-def _point_at_ours(slot: int, callback: Any) -> bool:
-    """Write into a table that the dynamic linker has closed (RELRO): open its page first."""
-    page = slot & ~(_PAGE - 1)
-    if ctypes.CDLL(None).mprotect(ctypes.c_void_p(page), ctypes.c_size_t(_PAGE), _PROT_READ_WRITE):
-        return False
-    address = ctypes.cast(callback, _pointer).value
-    assert address is not None
-    ctypes.c_size_t.from_address(slot).value = address
-    return True
-
-
 def _patch_clocks() -> bool:
     """Whether every call for the time in every library of OpenSSL goes to ours now."""
     done = []
-    for loaded in _loaded():
+    for loaded in loaded_objects():
         if (loaded.name or b"").decode(errors="replace").rpartition("/")[2].startswith(_LIBRARIES):
-            wanted = [(slot, _clocks[name]) for name, slot in _slots(loaded) if name in _clocks]
-            done += [_point_at_ours(slot, callback) for slot, callback in wanted]
+            wanted = [(slot, _clocks[name]) for name, slot in slots(loaded) if name in _clocks]
+            done += [point_at(slot, callback) for slot, callback in wanted]
     return bool(done) and all(done)
 
 

@@ -11,9 +11,11 @@ import errno
 import math
 import select as real
 import sys
+from _stat import S_ISCHR
 from collections.abc import Callable
 from contextlib import suppress
 from operator import index
+from posix import fstat as _fstat  # not by name in `os`, where programs put functions of their own
 from types import ModuleType
 from typing import Any, Final
 
@@ -79,20 +81,15 @@ def is_real(fd: int) -> bool:
 
 
 def _is_open(fd: int) -> bool:
-    import os
-
     try:
-        os.stat(fd)
+        _fstat(fd)
     except OSError:
         return False
     return True
 
 
 def _is_terminal(fd: int) -> bool:
-    import os
-    import stat
-
-    return stat.S_ISCHR(os.stat(fd).st_mode)
+    return S_ISCHR(_fstat(fd).st_mode)
 
 
 def _wait_many(files: list[tuple[File, int]], deadline: int, reason: Any) -> bool:

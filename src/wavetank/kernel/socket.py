@@ -275,6 +275,7 @@ class socket:
             core.K.run_soft()
         return b"".join(parts) + data if parts else data
 
+    @arguments.letting_go
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
         """Receive into a buffer."""
         view = arguments.writable(buffer, "recv_into")
@@ -307,6 +308,7 @@ class socket:
         data, _, _, address = self._sim_receive(bufsize, flags, 0, "recvfrom()")
         return data, address
 
+    @arguments.letting_go
     def recvfrom_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> tuple[int, Any]:
         """Receive a datagram into a buffer."""
         view = arguments.writable(buffer, "recvfrom_into")
@@ -324,6 +326,7 @@ class socket:
         data, *rest = self._sim_receive(bufsize, flags, ancbufsize, "recvmsg()")
         return data[:bufsize], *rest  # MSG_TRUNC makes no more of it (`sock_recvmsg_guts`)
 
+    @arguments.letting_go
     def recvmsg_into(self, buffers: Any, ancbufsize: int = 0, flags: int = 0, /) -> tuple[int, _Ancillary, int, Any]:
         """Receive data with ancillary data into several buffers."""
         views = arguments.writable_parts(buffers)
@@ -332,10 +335,7 @@ class socket:
         data, ancillary, message_flags, address = self._sim_receive(
             sum(map(len, views)), flags, ancbufsize, "recvmsg_into()"
         )
-        rest = data
-        for view in views:
-            view[: min(len(view), len(rest))] = rest[: len(view)]
-            rest = rest[len(view) :]
+        arguments.fill(views, data)
         return len(data), ancillary, message_flags, address
 
     # ---- sending
@@ -351,11 +351,15 @@ class socket:
             raise error(errno.EBADF)
         if type(data) is not bytes:
             data = bytes_of(data)
-        if self._sim_timeout:
-            self._sim_ready(file, WRITABLE, kernel.now + self._sim_timeout, "send()")
-        sent: int | None = file.send(data, flags)
-        if sent is None or (sent < len(data) and self._sim_timeout is None):
-            sent = self._sim_send_waiting(data, flags, sent or 0)
+        try:
+            if self._sim_timeout:
+                self._sim_ready(file, WRITABLE, kernel.now + self._sim_timeout, "send()")
+            sent: int | None = file.send(data, flags)
+            if sent is None or (sent < len(data) and self._sim_timeout is None):
+                sent = self._sim_send_waiting(data, flags, sent or 0)
+        except OSError as problem:
+            del data  # as `arguments.letting_go`
+            raise problem.with_traceback(None)  # noqa: B904  # the same exception
         if kernel.soft:
             kernel.run_soft()
         kernel.streak = 0
@@ -382,6 +386,7 @@ class socket:
                     break
         return sent
 
+    @arguments.letting_go
     def sendall(self, data: Any, flags: int = 0, /) -> None:
         """Send everything, or raise."""
         file = self._sim_start()
@@ -400,18 +405,17 @@ class socket:
         if kernel.soft:
             kernel.run_soft()
 
+    @arguments.letting_go
     def sendto(self, data: Any, *rest: Any) -> int:
         """`sendto(data[, flags], address)`."""
         data, flags, address = arguments.sendto_arguments(self._sim_family, data, rest)
         return self._sim_send_to(data, address, flags, [], "sendto()")
 
+    @arguments.letting_go
     def sendmsg(self, buffers: Any, ancdata: Any = (), flags: int = 0, address: Any = None, /) -> int:
         """Send several buffers as one, with ancillary data."""
-        try:
-            data = b"".join(bytes(memoryview(part).cast("B")) for part in buffers)
-        except TypeError as problem:
-            raise TypeError(f"sendmsg() argument 1 must be iterable of bytes-like objects: {problem}") from None
         arguments.check_sendmsg_address(self._sim_family, address)
+        data = arguments.joined(buffers)
         return self._sim_send_to(data, address, arguments.c_int(flags), arguments.ancillary_of(ancdata), "sendmsg()")
 
     def _sim_send_to(self, data: Any, address: Any, flags: int, ancillary: _Ancillary, call: str) -> int:

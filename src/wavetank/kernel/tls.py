@@ -28,7 +28,7 @@ from typing import Any, Final, NoReturn
 
 from wavetank.errors import NotSimulated, NotSimulatedOSError
 from wavetank.kernel import core, refusals
-from wavetank.kernel.arguments import bytes_of
+from wavetank.kernel.arguments import bytes_of, letting_go
 from wavetank.kernel.c_errno import c_errno
 from wavetank.kernel.core import FAR, TIMEOUT, Thread
 from wavetank.kernel.file import ERR, HUP, OUT, READABLE, WRITABLE, Waiting
@@ -120,6 +120,7 @@ class _Connection:
         self._flowing = False
         self._drive(_HANDSHAKE, self._inner.do_handshake, *self._start())
 
+    @letting_go
     def read(self, size: int, *buffer: Any) -> Any:
         """Decrypted bytes, at most `size`; with a buffer, how many were put into it."""
         sock, deadline = self._start()
@@ -135,6 +136,7 @@ class _Connection:
                 raise _error(_ssl.SSLEOFError, _EOF, f"{_EOF_TEXT} {_places[_READ]}") from None
             raise
 
+    @letting_go
     def write(self, data: Any) -> int:
         """Encrypt and send all of `data`. After want-write or a timeout: call again with the same data."""
         sock, deadline = self._start()

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from wavetank.kernel import core, refusals
-from wavetank.kernel.arguments import as_int, bytes_of
+from wavetank.kernel.arguments import as_int, bytes_of, letting_go
 from wavetank.kernel.descriptors import transfer
 from wavetank.kernel.descriptors.table import (
     RealFile,
@@ -69,6 +69,7 @@ class Calls:
             raise error(errno.EINVAL)
         return read(target, length)
 
+    @letting_go
     def write(self, fd: int, data: Any, /) -> int:
         """How many bytes were taken."""
         target = resolve(fd)
@@ -77,6 +78,7 @@ class Calls:
             return count
         return write(target, bytes_of(data))
 
+    @letting_go
     def readv(self, fd: int, buffers: Sequence[Any], /) -> int:
         """Read into several buffers."""
         target = resolve(fd)
@@ -91,6 +93,7 @@ class Calls:
             start += len(part)
         return len(data)
 
+    @letting_go
     def writev(self, fd: int, buffers: Sequence[Any], /) -> int:
         """Write several buffers as one."""
         target = resolve(fd)
