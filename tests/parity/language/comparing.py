@@ -31,8 +31,18 @@ class Judges:
     def __exit__(
         self, kind: type[BaseException] | None, problem: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End both."""
         self.real.close()
         self.simulated.close()
+
+    def restart(self) -> None:
+        """Begin with new interpreters, after one has died."""
+        self.close()
+        self.real = Side("real")
+        self.simulated = Side("simulated")
 
     def differences(self, programs: Sequence[Program]) -> Iterator[tuple[Program, str]]:
         """Each program that the two do not answer alike, and how."""

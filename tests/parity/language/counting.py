@@ -95,16 +95,27 @@ def _of_outcome(call: str, outcome: Any) -> set[str]:
 class Frequencies:
     """In how many programs each came up."""
 
-    def __init__(self) -> None:
-        self.programs = 0
-        self.steps = 0
-        self.counts: Counter[str] = Counter()
+    def __init__(self, programs: int = 0, steps: int = 0, counts: Counter[str] | None = None) -> None:
+        self.programs = programs
+        self.steps = steps
+        self.counts: Counter[str] = Counter() if counts is None else counts
 
     def add(self, program: Program, record: Any) -> None:
         """One more program."""
         self.programs += 1
         self.steps += len(program.steps)
         self.counts.update(seen_in(program, record))
+
+    def add_unseen(self, program: Program) -> None:
+        """One more program, of which it is not known what came up."""
+        self.programs += 1
+        self.steps += len(program.steps)
+
+    def join(self, other: Frequencies) -> None:
+        """All that another one has counted."""
+        self.programs += other.programs
+        self.steps += other.steps
+        self.counts += other.counts
 
     def share(self, name: str) -> float:
         """The share of programs in which it came up."""
