@@ -16,6 +16,7 @@ import tempfile
 import termios
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _MASK = 0xFFFF_FFFF
 _FIN_WAIT1 = 4
+_FLOOD: Final = b"f" * 65536
 
 
 def _descriptor(number: int) -> Any:
@@ -165,9 +167,13 @@ def path(machine: Machine, name: str) -> str:
 def data(machine: Machine, size: int) -> bytes:
     """Bytes that are different from those of every other call, and in every place."""
     machine.produced += 1
-    start = machine.produced * 31
-    pattern = bytes((start + index * 7 + index // 256) & 255 for index in range(min(size, 4096)))
-    return (pattern * (size // 4096 + 1))[:size]
+    pattern = _pattern(machine.produced * 31 & 255)
+    return (pattern * (size // 4096 + 1))[:size] if size > len(pattern) else pattern[:size]
+
+
+@cache
+def _pattern(start: int) -> bytes:
+    return bytes((start + index * 7 + index // 256) & 255 for index in range(4096))
 
 
 def linger(machine: Machine, on: int, seconds: int) -> bytes:
@@ -285,7 +291,9 @@ def ioctl(machine: Machine, thing: Any, request: int) -> int:
         except OSError:
             return -1
     answer = int(struct.unpack("i", fcntl.ioctl(machine.number(thing), request, b"\0\0\0\0"))[0])
-    return min(answer, 10_000) if machine.number(thing) in machine.filled else answer
+    if machine.number(thing) not in machine.filled:
+        return answer
+    return 10_000 * (answer > 10_000) if request == termios.TIOCOUTQ else min(answer, 10_000)
 
 
 def flags(machine: Machine, thing: Any) -> int:
@@ -328,7 +336,7 @@ def flood(machine: Machine, sock: Any, chunk: int = 65536) -> str:
 def fill(machine: Machine, sock: Any, chunk: int = 65536) -> str:
     """Send until nothing more is taken. How much that was is not recorded for TCP (see the page of differences)."""
     stalled = 0
-    block = b"f" * chunk
+    block = _FLOOD[:chunk] if chunk <= len(_FLOOD) else b"f" * chunk
     while stalled < 2:  # the loopback gives back memory when it has delivered
         try:
             if hasattr(sock, "send"):
@@ -385,7 +393,7 @@ def drain(machine: Machine, sock: Any, chunk: int = 65536) -> Any:
             return errno.errorcode[problem.errno or 0], bytes(other)
         if not got:
             return "end", bytes(other)
-        if got.count(b"f") != len(got):
+        if got != (_FLOOD[: len(got)] if len(got) < len(_FLOOD) else b"f" * len(got)):
             other += got.replace(b"f", b"")
 
 

@@ -24,7 +24,7 @@ import termios
 import threading
 import zlib
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from tests.parity.language import calls
@@ -51,6 +51,11 @@ _ADDRESSED = ("bind", "connect", "connect_ex", "sendto", "getsockname", "getpeer
 
 class Stop(Exception):
     """The program cannot go on: a name has no value, because an earlier step failed."""
+
+
+@lru_cache(4096)  # the same calls come up in program after program
+def _tree(call: str) -> ast.expr:
+    return ast.parse(call, mode="eval").body
 
 
 def _lengths(value: Any) -> Any:
@@ -119,7 +124,7 @@ class Machine:
         return record
 
     def _step(self, step: Step) -> Any:
-        tree = ast.parse(step.call, mode="eval").body
+        tree = _tree(step.call)
         try:
             if step.call == "done()":
                 outcome = self._done(step)

@@ -83,9 +83,7 @@ def draw(chunk: int, count: int = CHUNK) -> list[Program]:
             drawn.setdefault(str(program), program)
 
     collect()
-    return [
-        replace(program, name=f"drawn {chunk}.{number}") for number, program in enumerate(drawn.values())
-    ]
+    return [replace(program, name=f"drawn {chunk}.{number}") for number, program in enumerate(drawn.values())]
 
 
 def run_chunk(judges: Judges, chunk: int, count: int = CHUNK) -> Survey:
