@@ -31,6 +31,9 @@ class Endpoint(File):
 
     __slots__ = ("family", "options", "pending_error", "protocol", "stack", "type")
 
+    #: Whether what was received last ended where a message did that is not joined with the next (MSG_WAITALL ends).
+    border = False
+
     def __init__(self, stack: Stack, kind: str, family: int, type_: int, protocol: int) -> None:
         super().__init__(kind)
         self.stack = stack

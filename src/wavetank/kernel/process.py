@@ -66,6 +66,7 @@ class Process:
         self.entropy: Any = None  # what it draws random bytes from: `kernel.entropy`
         #: What this process has for itself: module dictionaries by id, and the values there while another one runs.
         self.own_state: dict[int, tuple[dict[str, Any], dict[str, Any]]] = {}
+        self.reserved: set[int] = set()  # numbers that are neither free nor open: of calls to accept that wait
         self._free: list[int] = []
         self._next = 0
 
@@ -88,7 +89,7 @@ class Process:
         self.need_room()
         if at_least:
             offset = at_least
-            while FIRST_FD + offset in self.fds:
+            while FIRST_FD + offset in self.fds or FIRST_FD + offset in self.reserved:
                 offset += 1
             self._skip_to(offset)
         elif self._free:
@@ -112,8 +113,10 @@ class Process:
         self._free.sort()
 
     def install_at(self, file: File, fd: int) -> None:
-        """`dup2`: put `file` at this very descriptor, closing what was there."""
+        """`dup2`: put `file` at this very descriptor, closing what was there; EBUSY when `accept` has reserved it."""
         old = self.fds.get(fd)
+        if fd in self.reserved:
+            raise error(errno.EBUSY)  # do_dup2
         file.hold()
         if old is not None:
             self.fds[fd] = file

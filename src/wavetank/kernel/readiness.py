@@ -27,9 +27,9 @@ from wavetank.kernel.process import FIRST_FD
 from wavetank.kernel.replace import replace_calls
 
 # fs/select.c: what select() means by readable, writable, exceptional
-_IN_SET: Final = IN | RDNORM | RDBAND | HUP | ERR
-_OUT_SET: Final = OUT | WRNORM | WRBAND | ERR
-_EXCEPTION_SET: Final = PRI
+_IN_SET: Final = IN | RDNORM | RDBAND | HUP | ERR | NVAL
+_OUT_SET: Final = OUT | WRNORM | WRBAND | ERR | NVAL
+_EXCEPTION_SET: Final = PRI | NVAL
 _FD_SETSIZE: Final = 1024
 _TIME_LIMIT: Final = 1 << 63  # nanoseconds in PyTime_t
 _INT_MAX: Final = (1 << 31) - 1
@@ -66,6 +66,19 @@ class _AlwaysReady(File):
 
 _REAL_FILE: Final = _AlwaysReady("file")
 _REAL_FILE.hold()  # it stands for many, and is never closed
+
+
+class _Reserved(File):
+    """A number that a waiting `accept` has taken: select() finds it among the open ones, and nothing behind it."""
+
+    __slots__ = ()
+
+    def poll(self) -> int:
+        return NVAL
+
+
+_RESERVED: Final = _Reserved("reserved number")
+_RESERVED.hold()
 
 
 def _file(fd: int) -> File | None:
@@ -196,7 +209,7 @@ def _select(rlist: Any, wlist: Any, xlist: Any, timeout: Any) -> tuple[list[Any]
     files: list[tuple[File, int]] = []
     table: dict[int, File] = {}
     for fd, mask in wanted.items():
-        file = _file(fd)
+        file = _RESERVED if fd in kernel.process.reserved else _file(fd)
         if file is None:
             raise error(errno.EBADF)
         table[fd] = file

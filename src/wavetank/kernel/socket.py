@@ -15,7 +15,7 @@ from operator import index
 from types import ModuleType
 from typing import Any
 
-from wavetank.kernel import arguments, core, inet, names, options
+from wavetank.kernel import arguments, core, inet, names, options, waitall
 from wavetank.kernel.arguments import bytes_of, size_into, timeout_ns
 from wavetank.kernel.c_errno import c_errno
 from wavetank.kernel.core import CALL_COST_NS, FAR
@@ -247,33 +247,7 @@ class socket:
         return self._sim_recv_waiting(bufsize, flags)
 
     def _sim_recv_waiting(self, bufsize: int, flags: int) -> bytes:
-        file = self._sim_file()
-        deadline = self._sim_deadline(file, flags)
-        kind = flags & ~(MSG_DONTWAIT | MSG_WAITALL)
-        whole = flags & MSG_WAITALL and deadline >= 0 and file.type == SOCK_STREAM and not flags & MSG_PEEK
-        parts: list[bytes] = []
-        left = bufsize
-        if self._sim_timeout:
-            self._sim_ready(file, READABLE, deadline, "recv()")
-        while True:
-            # When something has come that is returned, and an error stays for the next call.
-            data = b"" if parts and file.pending_error else file.receive(left, kind)
-            if data is not None:
-                if not whole or not data or len(data) == left:
-                    break
-                parts.append(data)
-                left -= len(data)
-                continue
-            try:
-                self._sim_wait(file, READABLE, deadline, "recv()")
-            except TimeoutError:
-                if parts:
-                    data = b""
-                    break
-                raise
-        if core.K.soft:
-            core.K.run_soft()
-        return b"".join(parts) + data if parts else data
+        return self._sim_message(self._sim_file(), bufsize, flags, 0, "recv()")[0]
 
     @arguments.letting_go
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
@@ -287,16 +261,21 @@ class socket:
         return len(data)
 
     def _sim_receive(self, size: int, flags: int, ancillary_size: int, call: str) -> Message:
-        file = self._sim_start()
+        message = self._sim_message(self._sim_start(), size, flags, ancillary_size, call)
+        core.K.streak = 0
+        return message
+
+    def _sim_message(self, file: Endpoint, size: int, flags: int, ancillary_size: int, call: str) -> Message:
         deadline = self._sim_deadline(file, flags)
+        kind = flags & ~(MSG_DONTWAIT | MSG_WAITALL)
+        whole = flags & MSG_WAITALL and not (file.nonblocking or flags & MSG_DONTWAIT) and file.type == SOCK_STREAM
         if self._sim_timeout:
             self._sim_ready(file, READABLE, deadline, call)
-        while True:
-            message = file.receive_message(size, flags & ~MSG_DONTWAIT, ancillary_size)
-            if message is not None:
-                break
+        while (message := file.receive_message(size, kind, ancillary_size)) is None:
             self._sim_wait(file, READABLE, deadline, call)
-        core.K.streak = 0
+        if whole and 0 < len(message[0]) < size:
+            rest = waitall.peek if flags & MSG_PEEK else waitall.receive
+            message = rest(file, size, kind, ancillary_size, message, lambda: self._sim_wait(file, READABLE, FAR, call))
         if core.K.soft:
             core.K.run_soft()
         return message
@@ -452,12 +431,15 @@ class socket:
         if self._sim_timeout:
             self._sim_ready(file, READABLE, deadline, "accept()")
         fd = process.take_number()  # before a connection is taken: without one it stays (__sys_accept4_file)
+        process.reserved.add(fd)
         try:
             while (got := file.accept()) is None:
                 self._sim_wait(file, READABLE, deadline, "accept()", exclusive=True)
         except BaseException:
             process.return_number(fd)
             raise
+        finally:
+            process.reserved.discard(fd)
         new, address = got
         new.hold()
         process.fds[fd] = new

@@ -490,7 +490,8 @@ def _fill_tcp(d: Drawer, name: str) -> None:
 
 def _drain(d: Drawer) -> None:
     name = d.some("tcp", "stream", "reading", "udp", "packet")
-    if d.kinds[name] == "tcp" and d.peers.get(name) in d.kinds and d.choose((0, 0, 1)):
+    corked = any("TCP_CORK, 1" in step.call for step in d.steps)  # how much of much stays follows from the MSS
+    if d.kinds[name] == "tcp" and d.peers.get(name) in d.kinds and not corked and d.choose((0, 0, 1)):
         d.do(f"transfer({d.peers[name]}, {name}, {d.choose((1, 1000, 70_000, 200_000))})")
     else:
         d.do(f"drain({name})")

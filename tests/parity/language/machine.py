@@ -58,10 +58,10 @@ def _tree(call: str) -> ast.expr:
     return ast.parse(call, mode="eval").body
 
 
-def _lengths(value: Any) -> Any:
+def _lengths(value: Any, most: int) -> Any:
     if isinstance(value, bytes):
-        return len(value)
-    return tuple(map(_lengths, value)) if isinstance(value, tuple) else value
+        return min(len(value), most)
+    return tuple(_lengths(each, most) for each in value) if isinstance(value, tuple) else value
 
 
 def is_of_another_family(sock: Any) -> bool:
@@ -156,8 +156,8 @@ class Machine:
         except (ValueError, TypeError, OverflowError, KeyError, struct.error, RuntimeError, AttributeError) as problem:
             return type(problem).__name__, str(problem)
         self._keep(step.names, result)
-        if "MSG_TRUNC" in step.call:
-            return self.show(_lengths(result))  # with it, the memory behind the data is whatever it was
+        if "MSG_TRUNC" in step.call:  # with it, the memory behind the data is whatever it was
+            return self.show(_lengths(result, 10_000 if self.filled else 1 << 62))
         return self.show(result)
 
     def _keep(self, names: tuple[str, ...], result: Any) -> None:

@@ -1,4 +1,4 @@
-"""Many drawn programs, in chunks that are the same each time: drawn, run on both sides, counted, differences made short.
+"""Many drawn programs, in chunks that are the same each time: drawn, run on both sides, counted, differences shortened.
 
 Owns what one chunk is and what is kept of it; `tests.parity.survey` is the command. A chunk is a number: Hypothesis,
 seeded with it, draws its programs, so any chunk can be run again alone, and a survey can go on where it was stopped.
@@ -23,16 +23,16 @@ from tests.parity.language.sides import ROOT, SideFailed
 
 #: Programs in a chunk.
 CHUNK = 250
-#: A difference counts when it comes again: so often it is looked for.
-AGAIN = 2
+#: So often a program that differed is run again: what does not come again was a timer of a busy machine.
+AGAIN = 3
 
 
 @dataclass(frozen=True)
 class Found:
     """One program that the two sides do not answer alike, as short as it could be made.
 
-    `text`: the difference, or what went wrong in our own code. `again`: in how many of `AGAIN` further runs of the whole
-    program it came again.
+    `text`: the difference, or what went wrong in our own code. `again`: in how many of `AGAIN` further runs of the
+    whole program it came again.
     """
 
     name: str
@@ -46,6 +46,11 @@ class Survey:
 
     frequencies: Frequencies = field(default_factory=Frequencies)
     found: list[Found] = field(default_factory=list)
+
+    @property
+    def steady(self) -> list[Found]:
+        """Those that came again."""
+        return [each for each in self.found if each.again]
 
     def add(self, other: Survey) -> None:
         """What came out of further ones."""
@@ -92,7 +97,10 @@ def run_chunk(judges: Judges, chunk: int, count: int = CHUNK) -> Survey:
     for program, real, simulated in answers(judges, draw(chunk, count)):
         text = told(program, real, simulated)
         if not text:
-            survey.frequencies.add(program, simulated)
+            if isinstance(simulated, str):  # both wait for ever
+                survey.frequencies.add_unseen(program)
+            else:
+                survey.frequencies.add(program, simulated)
             continue
         again = sum(bool(differs(judges, program)) for _ in range(AGAIN))
         survey.found.append(Found(program.name, shortened(judges, program) or text, again))
@@ -107,7 +115,7 @@ def answers(judges: Judges, chosen: list[Program]) -> list[tuple[Program, Any, A
     except SideFailed as problem:
         judges.restart()
         if len(chosen) == 1:
-            return [(chosen[0], "", str(problem))]
+            return [(chosen[0], str(problem), "")]
     half = len(chosen) // 2
     return answers(judges, chosen[:half]) + answers(judges, chosen[half:])
 

@@ -164,9 +164,12 @@ class Calls:
         if isinstance(target, int) and fd2 in (0, 1, 2) and not process.fds.keys() & {0, 1, 2}:
             return int(real.dup2(target, fd2, inheritable))  # an image: its streams are real
         core.K.tick()
-        if fd != fd2:
-            process.install_at(RealFile(target) if isinstance(target, int) else target, fd2)
-            process.inheritable.discard(fd2)
+        if fd == fd2:  # dup2 leaves it as it is, dup3 refuses
+            if not inheritable:
+                raise error(errno.EINVAL)
+            return fd2
+        process.install_at(RealFile(target) if isinstance(target, int) else target, fd2)
+        process.inheritable.discard(fd2)
         if inheritable:
             process.inheritable.add(fd2)
         return fd2

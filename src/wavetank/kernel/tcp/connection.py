@@ -163,7 +163,6 @@ class Tcp(Endpoint):
             raise error(errno.EADDRNOTAVAIL)
         if taken:
             raise error(errno.EINVAL)
-        previous = self.local_ip
         self.local_ip = ip
         try:
             if port:
@@ -172,7 +171,7 @@ class Tcp(Endpoint):
             else:
                 port = self.stack.tcp.free_for_bind(self)
         except OSError:
-            self.local_ip = previous
+            self.local_ip = "0.0.0.0" if self.family == 2 else "::"  # not what it was before (`__inet_bind`)
             raise
         self.address_chosen = ip not in ("0.0.0.0", "::")
         if self.address_chosen and ":" in ip and not ip.startswith("::ffff:"):
@@ -227,6 +226,7 @@ class Tcp(Endpoint):
         """The program knows how its connect went; after a failure the socket is as new."""
         if self.state is CLOSE:
             self.as_new()
+            self.notify(ERR)  # tcp_disconnect: sk_error_report
         else:
             self.phase = CONNECTED
 
@@ -234,6 +234,7 @@ class Tcp(Endpoint):
         """The handshake is complete."""
         kernel = core.K
         self.state = ESTABLISHED
+        handshake.size_send_buffer(self)
         self.last_progress = self.heard_at = kernel.now
         kernel.recorder.event(kernel.now, Kind.CONNECTED, self.number, self.remote_port)
         if self.keepalive:

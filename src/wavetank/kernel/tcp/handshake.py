@@ -220,13 +220,17 @@ def _join(tcp: Tcp, path: Path, back: Path, key: Key) -> None:
     loopback = path.link.source == path.link.target
     tcp.mss = MSS_LOOPBACK if loopback else MSS_ETHERNET
     tcp.congestion_window = max(INITIAL_WINDOW_SEGMENTS * tcp.mss, BURST if loopback else 0)
-    if not tcp.send_fixed:
-        profile = tcp.stack.profile
-        one_window = SEND_BUFFER_LOOPBACK if loopback else SEND_BUFFER_ETHERNET
-        tcp.send_limit = min(one_window * profile.send_buffer_factor, profile.tcp_wmem[2])
     if path.send_limit:
         tcp.send_limit = min(tcp.send_limit, path.send_limit)
         tcp.send_fixed = True
     if back.receive_limit:
         tcp.receive_limit = min(tcp.receive_limit, back.receive_limit)
         tcp.receive_fixed = True
+
+
+def size_send_buffer(tcp: Tcp) -> None:
+    """A connection is made: its send buffer becomes large enough for its windows (`tcp_init_buffer_space`)."""
+    if not tcp.send_fixed:
+        profile = tcp.stack.profile
+        one_window = SEND_BUFFER_LOOPBACK if tcp.mss == MSS_LOOPBACK else SEND_BUFFER_ETHERNET
+        tcp.send_limit = min(one_window * profile.send_buffer_factor, profile.tcp_wmem[2])

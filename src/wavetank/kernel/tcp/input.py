@@ -121,6 +121,7 @@ def _in_syn_sent(tcp: Tcp, segment: Segment) -> None:
         tcp.established()
         timers.measured(tcp, core.K.now - tcp.syn_sent_at) if not tcp.syn_tries else None
         if tcp.interactive:  # TCP_QUICKACK 0: data is expected to follow at once, and to carry the acknowledgement
+            tcp.interactive = False  # tcp_enter_quickack_mode
             timers.arm_ack(tcp, DELAYED_ACK_MOST)
         else:
             output.acknowledge(tcp)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from wavetank.kernel import core
 from wavetank.kernel.control import Control
 from wavetank.kernel.endpoint import MSG_CMSG_CLOEXEC, MSG_OOB, MSG_PEEK, MSG_TRUNC, SOCK_SEQPACKET, Message
-from wavetank.kernel.file import WRBAND, WRITABLE, error
+from wavetank.kernel.file import error
 from wavetank.kernel.tcp.state import CLOSE, ESTABLISHED
 from wavetank.kernel.unix import buffers, names, rights
 from wavetank.kernel.unix.parcel import Parcel
@@ -49,6 +49,13 @@ def starves(sock: Unix) -> bool:
     return True
 
 
+def check_packets(sock: Unix) -> None:
+    """`unix_seqpacket_sendmsg`: an error and the state come before everything else."""
+    sock.raise_error()
+    if sock.state is not ESTABLISHED:
+        raise error(errno.ENOTCONN)
+
+
 def send(
     sock: Unix,
     data: memoryview | bytes,
@@ -59,9 +66,6 @@ def send(
 ) -> int | None:
     """`unix_dgram_sendmsg`: all of it, or None when it does not fit now."""
     if sock.type == SOCK_SEQPACKET:
-        sock.raise_error()
-        if sock.state is not ESTABLISHED:
-            raise error(errno.ENOTCONN)
         address = None
     if flags & MSG_OOB:
         raise error(errno.EOPNOTSUPP)
@@ -75,13 +79,17 @@ def send(
         raise error(errno.EPIPE)
     if sock.charged >= sock.send_buffer:
         return None
-    if name is None and sock.peer is None:
-        sock.notify(WRITABLE | WRBAND)  # the message has been made by then, and its memory is free again
-        raise error(errno.ENOTCONN)  # here since Linux 6.14; before, ahead of EMSGSIZE and EPIPE
-    other = _receiver(sock, name)
+    # From here on the message has been made: when it is not delivered, its memory is free again (`sock_wfree`).
+    try:
+        other = _receiver(sock, name)
+    except OSError:
+        sock.freed()
+        raise
     if _is_full(sock, other):
         if sock not in other.starved:
             other.starved.append(sock)
+        if sock.nonblocking:
+            sock.freed()
         return None
     _deliver(sock, other, data, carried, claimed)
     return len(data)
@@ -95,16 +103,19 @@ def _destination(address: Any) -> bytes:
 
 
 def _receiver(sock: Unix, name: bytes | None) -> Unix:
-    """Who gets it; ECONNREFUSED (once) if it is gone, EPERM if it talks to another, EPIPE if it has stopped reading."""
+    """Who gets it; ECONNREFUSED (once) if it is gone, EPERM if it talks to another, EPIPE if it has stopped reading.
+
+    ENOTCONN if there is nobody: here since Linux 6.14; before, ahead of EMSGSIZE and EPIPE.
+    """
     other = sock.peer if name is None else names.find(sock.stack, name, sock.type)
-    assert other is not None
+    if other is None:
+        raise error(errno.ENOTCONN)
     if not may_send(sock, other):
         raise error(errno.EPERM)
     if other.closed:
         sock.peer = None
         sock.state = CLOSE
         sock.disconnected_from(other)
-        sock.notify(WRITABLE | WRBAND)  # the message's memory is free again (`sock_wfree`)
         raise error(errno.ECONNREFUSED)
     if other.shut & _RCV_SHUTDOWN:
         raise error(errno.EPIPE)

@@ -47,7 +47,7 @@ class Unix(Endpoint):
     """A UNIX socket in any state."""
 
     __slots__ = (
-        "accepted", "backlog", "charged", "embryos", "knockers", "knocking_at", "label", "name", "own_credentials",
+        "accepted", "backlog", "border", "charged", "embryos", "knockers", "knocking_at", "label", "name", "own_credentials",
         "payload", "peer", "peer_credentials", "queue", "send_buffer", "shut", "socket_file", "starved", "state",
     )  # fmt: skip
 
@@ -61,6 +61,7 @@ class Unix(Endpoint):
         self.peer_credentials = rights.NOBODY
         self.own_credentials = rights.NOBODY
         self.accepted = True
+        self.border = False
         self.queue: deque[Parcel] = deque()
         self.charged = 0  # sk_wmem_alloc
         self.send_buffer = stack.profile.wmem_default
@@ -200,10 +201,10 @@ class Unix(Endpoint):
                 self.disconnected_from(old)
 
     def stop_starving(self, other: Unix) -> None:
-        """We no longer wait for room in the queue of `other`."""
+        """We no longer wait for room in the queue of `other`; told in any case (`..._wake_disconnect_wakeup`)."""
         if self in other.starved:
             other.starved.remove(self)
-            self.notify(WRITABLE | WRBAND)
+        self.notify(WRITABLE | WRBAND)
 
     def disconnected_from(self, other: Unix) -> None:
         """`unix_dgram_disconnected`: what is unread is lost, and then a peer that is connected to us learns of it."""
@@ -225,6 +226,8 @@ class Unix(Endpoint):
         self, data: memoryview | bytes, address: Any, flags: int, ancillary: list[tuple[int, int, bytes]]
     ) -> int | None:
         """`sendto(2)`, `sendmsg(2)`."""
+        if self.type == SOCK_SEQPACKET:
+            datagram.check_packets(self)
         carried, claimed = rights.parse(ancillary) if ancillary else ([], None)
         try:
             if self.type == SOCK_STREAM:
@@ -246,6 +249,11 @@ class Unix(Endpoint):
         parcel.sender.charged += parcel.cost
         self.queue.append(parcel)
         self.notify(READABLE)
+
+    def freed(self) -> None:
+        """`unix_write_space`: memory that was charged to us is free."""
+        if self.writable():
+            self.notify(WRITABLE | WRBAND)
 
     def throw_away_queue(self) -> None:
         """Nobody will read these."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wavetank.kernel.file import WRBAND, WRITABLE
 from wavetank.kernel.unix import rights
 
 if TYPE_CHECKING:
@@ -37,5 +36,5 @@ class Parcel:
         sender = self.sender
         sender.charged -= self.cost
         assert sender.charged >= 0, f"{sender.describe()} got back more than it was charged"
-        if not sender.closed and sender.writable():
-            sender.notify(WRITABLE | WRBAND)
+        if not sender.closed:
+            sender.freed()

@@ -119,6 +119,7 @@ def receive(sock: Unix, size: int, flags: int, ancillary_size: int) -> Message |
     data = parts[0] if len(parts) == 1 else b"".join(parts)
     if credentials is not None:
         control.put(rights.SOL_SOCKET, rights.SCM_CREDENTIALS, credentials.pack())
+    sock.border = bool(carried) or (bool(sock.queue) and len(data) < size)
     if carried:
         rights.put_rights(control, carried, flags)
     kernel = core.K
