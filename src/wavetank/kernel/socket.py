@@ -276,6 +276,8 @@ class socket:
         if whole and 0 < len(message[0]) < size:
             rest = waitall.peek if flags & MSG_PEEK else waitall.receive
             message = rest(file, size, kind, ancillary_size, message, lambda: self._sim_wait(file, READABLE, FAR, call))
+        elif flags & MSG_WAITALL and 0 < len(message[0]) < size and not flags & MSG_PEEK:
+            waitall.ended(file)
         if core.K.soft:
             core.K.run_soft()
         return message

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from wavetank.kernel.endpoint import AF_UNIX, Endpoint, Message
+from wavetank.kernel.endpoint import AF_UNIX, SOCK_STREAM, Endpoint, Message
 from wavetank.kernel.file import ERR, HUP, RDHUP
 
 
@@ -48,3 +48,9 @@ def peek(
         wait()
         first = file.receive_message(size, flags, ancillary_size) or first
     return first
+
+
+def ended(file: Endpoint) -> None:
+    """A call that must not wait has got less than it wanted: a UNIX stream has looked for an error, too."""
+    if file.family == AF_UNIX and file.type == SOCK_STREAM and not file.border:
+        file.take_error()

@@ -541,13 +541,15 @@ def state(machine: Machine, sock: Any) -> int:
         found = int(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 8)[0])
         if found != _FIN_WAIT1 or ioctl(machine, sock, termios.TIOCOUTQ) > _LITTLE:
             break
-        time.sleep(0.001)
+        pause(machine, 0.001)
     return found
 
 
 def pause(machine: Machine, seconds: float) -> None:
     """Let time pass: what waits for a timer happens."""
+    began = time.monotonic()
     time.sleep(seconds)
+    machine.paused_s += time.monotonic() - began
 
 
 def quiet(machine: Machine, *socks: Any) -> str:
@@ -556,7 +558,7 @@ def quiet(machine: Machine, *socks: Any) -> str:
         for _ in range(2_000):
             if not ioctl(machine, each, termios.TIOCOUTQ):
                 break
-            time.sleep(0.001)
+            pause(machine, 0.001)
         else:
             return "not acknowledged"
     return "acknowledged"

@@ -252,11 +252,12 @@ BEGINNINGS: tuple[Action, ...] = (
 
 def _send(d: Drawer) -> None:
     name = d.some("tcp", "udp", "stream", "datagram", "packet", "duplicate")
+    if name in d.flooded and any("shutdown" in step.call for step in d.steps):
+        return  # what is not read then stays in buffers that are bounded by memory
     flags = d.choose(("", "", "", "", ", MSG_DONTWAIT", ", MSG_NOSIGNAL", ", MSG_MORE"))
     if "MORE" in flags:
-        if d.kinds[name] == "tcp":  # what else makes it leave depends on how Linux counts memory
-            d.do(f"{name}.send({_data(d, _SIZES[:6])}, MSG_MORE)")
-            d.do(f"{name}.send({_data(d, _SIZES[1:6])})")
+        if d.kinds[name] == "tcp":
+            _send_more(d, name)
         return
     sizes = _SIZES if d.choose((0, 0, 0, 1)) == 0 or d.kinds[name] in ("tcp", "duplicate") else _SIZES + _LARGE
     if d.kinds[name] in ("tcp", "duplicate"):  # no more than fits into every window: see `_fill_tcp`
@@ -272,6 +273,20 @@ def _send(d: Drawer) -> None:
         d.do(f"{name}.sendall({_data(d)}{flags})")
     else:
         d.do(f"{name}.send({_data(d, sizes)}{flags})")
+
+
+def _send_more(d: Drawer, name: str) -> None:
+    """What else than these makes it leave may follow from how Linux counts memory."""
+    d.do(f"{name}.send({_data(d, _SIZES[:6])}, MSG_MORE)")
+    if d.choose((0, 0, 1)) and d.peers.get(name) in d.kinds:
+        looks = (f"ioctl({d.peers[name]}, FIONREAD)", f"{d.peers[name]}.recv(1000)", f"ioctl({name}, TIOCOUTQ)")
+        d.do(d.choose(looks))
+    ends = (
+        f"{name}.send({_data(d, _SIZES[1:6])})", f"{name}.send({_data(d, _SIZES[1:6])})",
+        f"{name}.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)", f"{name}.setsockopt(IPPROTO_TCP, TCP_CORK, 0)",
+        f"{name}.shutdown(SHUT_WR)",
+    )  # fmt: skip
+    d.do(d.choose(ends))
 
 
 def _receive(d: Drawer) -> None:
@@ -362,8 +377,14 @@ def _option(d: Drawer, name: str = "") -> None:
     if option in ("SO_SNDBUF", "SO_RCVBUF") and d.kinds[name] in ("tcp", "listening"):
         values = values[-1:]
     d.do(f"{name}.setsockopt({level}, {option}, {d.choose(values)})")
-    if option not in ("SO_SNDBUF", "SO_RCVBUF") or d.choose((0, 1)):
+    if option not in ("SO_SNDBUF", "SO_RCVBUF") or (d.choose((0, 1)) and not _grown(d, name)):
         d.do(f"{name}.getsockopt({level}, {option})")
+
+
+def _grown(d: Drawer, name: str) -> bool:
+    """Whether the buffers of a connection may have become larger by what it has carried."""
+    carried = any("transfer(" in step.call or "flood(" in step.call for step in d.steps)
+    return carried and d.kinds.get(name) == "tcp"
 
 
 def _get_option(d: Drawer) -> None:
@@ -372,7 +393,8 @@ def _get_option(d: Drawer) -> None:
         d.do(f"{name}.getsockopt(SOL_SOCKET, {d.choose(_READ_ONLY)})")
     else:
         level, option, _ = d.choose(_OPTIONS)
-        d.do(f"{name}.getsockopt({level}, {option})")
+        if option not in ("SO_SNDBUF", "SO_RCVBUF") or not _grown(d, name):
+            d.do(f"{name}.getsockopt({level}, {option})")
 
 
 def _error(d: Drawer) -> None:
@@ -451,7 +473,7 @@ def _fill(d: Drawer) -> None:
     name = d.some("tcp", "stream", "writing", "packet")
     if d.kinds[name] == "tcp":
         _fill_tcp(d, name)
-    else:
+    elif not d.waiting:  # who waits in a thread may take some of it meanwhile
         d.do(f"fill({name}, {d.choose((1000, 65536))})")
 
 
@@ -492,6 +514,8 @@ def _drain(d: Drawer) -> None:
     name = d.some("tcp", "stream", "reading", "udp", "packet")
     corked = any("TCP_CORK, 1" in step.call for step in d.steps)  # how much of much stays follows from the MSS
     if d.kinds[name] == "tcp" and d.peers.get(name) in d.kinds and not corked and d.choose((0, 0, 1)):
+        d.do(f"{d.peers[name]}.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)")  # how soon it acknowledges: see `_flood`
+        d.flooded |= {name, d.peers[name]}
         d.do(f"transfer({d.peers[name]}, {name}, {d.choose((1, 1000, 70_000, 200_000))})")
     else:
         d.do(f"drain({name})")

@@ -105,6 +105,7 @@ class Machine:
         self.extra: list[Any] = []
         self.produced = self.passed = 0
         self.filled: set[int] = set()
+        self.paused_s = 0.0  # real seconds of waiting that the program asked for
         self.folder = ""
         self.token = b"%07d.%07d." % (os.getpid(), next(_MACHINES))
         self.visited: set[str] = set()

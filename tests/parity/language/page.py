@@ -22,18 +22,29 @@ DIFFERENCES = (
         "again when all has been read.",
     ),
     (
-        "`TCP_MAXSEG` of a connection",
+        "`TCP_MAXSEG` of a connection, and how much a cork keeps of a write of more than that",
         "on loopback Linux takes half of the largest window seen so far, which follows from that memory. It is "
         "compared before a connection is made.",
+    ),
+    (
+        "`SO_SNDBUF` and `SO_RCVBUF` of a connection that has carried more than a window",
+        "Linux enlarges both as measured round trips and memory have it. They are compared until then.",
+    ),
+    (
+        "how soon data is acknowledged on a connection that was full: `TIOCOUTQ` of less than 10,000 bytes, and with "
+        "it when Nagle's algorithm lets a small write go",
+        "Linux acknowledges at once while its window can grow (`tcp_grow_window`), which follows from that memory.",
     ),
     (
         "how soon a FIN without data is acknowledged: FIN-WAIT-1 or FIN-WAIT-2 within some milliseconds",
         "Linux waits for the next tick of its timer, which comes sooner or later. `state()` waits until it has come.",
     ),
     (
-        "when data sent with `MSG_MORE` leaves because some other segment arrived",
-        "whether Linux takes its fast path for that segment follows from memory it has in reserve. Compared is that it "
-        "stays, and that the next plain write takes it along.",
+        "whether data sent with `MSG_MORE` leaves because a segment of less than 4096 bytes arrived that acknowledges "
+        "nothing, behind other data of that side",
+        "whether Linux takes its fast path for such a segment follows from memory it has in reserve; here it takes it. "
+        "Compared is all else: that it stays, and that it leaves with the next write, by `TCP_NODELAY` and `TCP_CORK`, "
+        "with an acknowledgement, a FIN, the first data, and after 200 ms.",
     ),
     (
         "`TIOCOUTQ` of a TCP socket without a connection",

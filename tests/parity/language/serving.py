@@ -8,8 +8,9 @@ repeatable:
   has put into that processor's queue of packets (`softnet_data`, net/core/dev.c) was put there earlier, so when the
   datagram comes out, the step's packets and, after a few rounds, the answers to them have been handled;
 - a thread counts as waiting when the kernel says so: state S, in a system call that is not the interpreter's lock;
-- a run that took longer than the shortest timer of TCP (40 ms, the delayed acknowledgement) is thrown away and made
-  again, because in it timers may have run that did not run in the simulator, where computing takes no time.
+- a run that took longer than the shortest timer of TCP (40 ms, the delayed acknowledgement), pauses left out, is thrown
+  away and made again, because in it timers may have run that did not run in the simulator, where computing takes no
+  time.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ LENGTH = struct.Struct("=Q")
 #: TCP_DELACK_MIN less some: a program that computes longer sees timers of its own making.
 QUICK_S = 0.030
 #: So often a run is made again because the machine was busy.
-ATTEMPTS = 100
+ATTEMPTS = 50
 #: Real seconds after which a program on real Linux counts as stuck.
 STUCK_S = 30
 
@@ -121,23 +122,25 @@ def real_runner() -> Any:
             probe.recv(1)
 
     def run(program: Any) -> Any:
-        quick = not any("pause(" in step.call or "later" in str(step) for step in program.steps)
-        record: Any = None
+        best: tuple[float, Any] = (float("inf"), None)
         program_now[0] = program
         for _ in range(ATTEMPTS):
             began = time.monotonic()
+            machine = Machine(settle, _wait_asleep)
             signal.alarm(STUCK_S)
             try:
-                record = Machine(settle, _wait_asleep).run(program)
+                record = machine.run(program)
             except BaseException:
                 import traceback
 
                 return f"the machine failed:\n{traceback.format_exc()}"
             finally:
                 signal.alarm(0)
-            if not quick or time.monotonic() - began < QUICK_S:
+            took_s = time.monotonic() - began - machine.paused_s
+            best = min(best, (took_s, record), key=lambda each: each[0])
+            if took_s < QUICK_S:
                 break
-        return record
+        return best[1]
 
     return run
 

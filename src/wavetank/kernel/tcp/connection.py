@@ -554,7 +554,7 @@ class Tcp(Endpoint):
             elif not self.fin_wanted:
                 output.want_fin(self)
             elif self.state is FIN_WAIT2:
-                timers.arm_orphan(self, TIME_WAIT_NS)
+                timers.await_fin(self)
         if kernel.soft:
             kernel.run_soft()
 

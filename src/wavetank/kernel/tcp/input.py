@@ -28,7 +28,6 @@ from wavetank.kernel.tcp.state import (
     LAST_ACK,
     LISTEN,
     RST,
-    SECOND,
     SYN,
     SYN_RECV,
     SYN_SENT,
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
 
 _DELIVERED = int(Kind.SEGMENT_DELIVERED)
 _RST_OR_SYN = RST | SYN
+_PAGE = 4096
 
 
 def arrived(tcp: Tcp, segment: Segment) -> None:
@@ -53,11 +53,13 @@ def arrived(tcp: Tcp, segment: Segment) -> None:
     moved = True  # only then may more be sent: tcp_rcv_established, tcp_data_snd_check
     if ack > tcp.acked:
         _acknowledged(tcp, ack, edge)
+        if tcp.state is CLOSE:
+            return
     else:
         if edge > tcp.peer_edge:
             _window_opened(tcp, edge)
         else:
-            moved = bool(flags & FIN)
+            moved = bool(flags & FIN) or _not_predicted(tcp, data)
         if not data and not flags & FIN and ack == tcp.acked and tcp.unacked and edge == tcp.peer_edge:
             _duplicate(tcp)
     if data or flags & FIN:
@@ -78,6 +80,15 @@ def arrived(tcp: Tcp, segment: Segment) -> None:
         output.push(tcp)
     if tcp.ack_owed:
         _acknowledge_soon(tcp)
+
+
+def _not_predicted(tcp: Tcp, data: bytes) -> bool:
+    """Whether data misses the fast path of `tcp_rcv_established`, although it acknowledges nothing new.
+
+    The side that connected has none before its first data (`tcp_finish_connect` clears `pred_flags`), and more than a
+    page is never in reserve (`sk_forward_alloc`).
+    """
+    return len(data) >= _PAGE or bool(data and tcp.syn_sent_at and not tcp.received_at)
 
 
 # ---- handshake and reset
@@ -145,6 +156,8 @@ def _established_by(tcp: Tcp, ack: int) -> bool:
         return False
     tcp.acked = max(tcp.acked, 1)
     tcp.established()
+    if tcp.shut_write:  # before it was connected: now the FIN goes (tcp_rcv_state_process)
+        output.want_fin(tcp)
     if listener is None:
         tcp.notify(WRITABLE)
     else:
@@ -228,7 +241,7 @@ def _fin_acknowledged(tcp: Tcp) -> None:
         tcp.state = FIN_WAIT2
         tcp.notify(EVERYTHING)
         if tcp.orphan:
-            timers.arm_orphan(tcp, tcp.stack.profile.tcp_fin_timeout * SECOND)
+            timers.await_fin(tcp)
     elif tcp.state is CLOSING:
         tcp.time_wait()
     elif tcp.state is LAST_ACK:

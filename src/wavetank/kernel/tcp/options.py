@@ -162,12 +162,14 @@ def _put_tcp(tcp: Tcp, name: int, value: int | bytes) -> bool:
         raise error(errno.EINVAL)
     if name == TCP_NODELAY:
         tcp.no_delay = bool(value)
-        cork, tcp.cork = tcp.cork, tcp.cork and not value  # it pushes even what is corked (TCP_NAGLE_PUSH)
-        _push(tcp)
-        tcp.cork = cork
+        if value:
+            cork, tcp.cork = tcp.cork, False  # it pushes even what is corked (TCP_NAGLE_PUSH)
+            _push(tcp)
+            tcp.cork = cork
     elif name == TCP_CORK:
         tcp.cork = bool(value)
-        _push(tcp)
+        if not value:
+            _push(tcp)
     elif name == TCP_QUICKACK:
         tcp.quick_ack, tcp.interactive = bool(value), not value
         if value and tcp.ack_owed:

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from wavetank.kernel.tcp.connection import Tcp
 
 
+IPPROTO_TCP, TCP_LINGER2 = 6, 8
+
+
 # ---- retransmission and window probes (one timer, as in Linux)
 
 
@@ -149,7 +152,7 @@ def _ack_timer(tcp: Tcp) -> None:
 
 
 def arm_cork(tcp: Tcp) -> None:
-    """A corked partial segment leaves after 200 ms at the latest (tcp(7), TCP_CORK)."""
+    """What TCP_CORK or MSG_MORE keeps leaves after 200 ms at the latest (tcp(7), TCP_CORK)."""
     if not tcp.cork_armed:
         tcp.cork_armed = True
         core.K.after(RTO_MIN, _uncork, tcp)
@@ -157,10 +160,10 @@ def arm_cork(tcp: Tcp) -> None:
 
 def _uncork(tcp: Tcp) -> None:
     tcp.cork_armed = False
-    if tcp.cork and tcp.unsent_size and tcp.state is not CLOSE:
-        tcp.cork = False
+    if tcp.unsent_size and tcp.state is not CLOSE:
+        cork, tcp.cork = tcp.cork, False
         output.push(tcp)
-        tcp.cork = True
+        tcp.cork = cork
 
 
 # ---- handshake
@@ -234,9 +237,19 @@ def _keepalive_timer(tcp: Tcp) -> None:
     _keepalive_in(tcp, interval)
 
 
-def arm_orphan(tcp: Tcp, after: int) -> None:
-    """A closed socket whose peer does not close: FIN_WAIT2 ends after tcp_fin_timeout."""
-    core.K.after(after, _orphan_timer, tcp)
+def await_fin(tcp: Tcp) -> None:
+    """A closed socket whose peer does not close: FIN_WAIT2 ends after TCP_LINGER2 or tcp_fin_timeout (`tcp_fin_time`).
+
+    With a negative TCP_LINGER2 it ends now, by RST (TCP_ABORT_ON_LINGER).
+    """
+    chosen = tcp.options.get((IPPROTO_TCP, TCP_LINGER2), 0)
+    assert isinstance(chosen, int)
+    if chosen < 0:
+        output.reset(tcp)
+        tcp.vanish()
+        return
+    seconds = chosen or tcp.stack.profile.tcp_fin_timeout
+    core.K.after(max(seconds * SECOND, 4 * tcp.timeout - tcp.timeout // 2), _orphan_timer, tcp)
 
 
 def _orphan_timer(tcp: Tcp) -> None:

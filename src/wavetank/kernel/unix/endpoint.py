@@ -47,8 +47,9 @@ class Unix(Endpoint):
     """A UNIX socket in any state."""
 
     __slots__ = (
-        "accepted", "backlog", "border", "charged", "embryos", "knockers", "knocking_at", "label", "name", "own_credentials",
-        "payload", "peer", "peer_credentials", "queue", "send_buffer", "shut", "socket_file", "starved", "state",
+        "accepted", "backlog", "border", "charged", "embryos", "knockers", "knocking_at", "label", "name",
+        "own_credentials", "payload", "peer", "peer_credentials", "queue", "send_buffer", "shut", "socket_file",
+        "starved", "state",
     )  # fmt: skip
 
     def __init__(self, stack: Stack, type_: int) -> None:
@@ -330,11 +331,11 @@ class Unix(Endpoint):
         self.shut |= bits
         kernel = core.K
         kernel.recorder.event(kernel.now, Kind.SHUTDOWN, self.number, how)
+        self.notify(EVERYTHING)
         peer = self.peer
         if peer is not None and self.type != SOCK_DGRAM:
             peer.shut |= (SEND_SHUTDOWN if bits & RCV_SHUTDOWN else 0) | (RCV_SHUTDOWN if bits & SEND_SHUTDOWN else 0)
             peer.notify(EVERYTHING)
-        self.notify(EVERYTHING)
 
     def released(self) -> None:
         """The last descriptor is gone."""
