@@ -309,7 +309,7 @@ def _receive(d: Drawer) -> None:
 
 def _send_to(d: Drawer) -> None:
     name, to = d.some("udp", "datagram"), d.some("udp", "datagram", "listening", "tcp", "named")
-    sizes = _SIZES if d.choose((0, 0, 1)) == 0 else _SIZES + _LARGE
+    sizes = d.choose((_SIZES, _SIZES + _LARGE, _LARGE))
     target = f"at({to})" if d.choose((0, 0, 0, 1)) == 0 else "nobody()"
     d.do(f"{name}.sendto({_data(d, sizes)}, {target})")
 
@@ -384,7 +384,7 @@ def _option(d: Drawer, name: str = "") -> None:
 def _grown(d: Drawer, name: str) -> bool:
     """Whether the buffers of a connection may have become larger by what it has carried."""
     carried = any("transfer(" in step.call or "flood(" in step.call for step in d.steps)
-    return carried and d.kinds.get(name) == "tcp"
+    return carried and d.kinds.get(name) in ("tcp", "listening")
 
 
 def _get_option(d: Drawer) -> None:
@@ -429,7 +429,7 @@ def _bind(d: Drawer) -> None:
     same = [each for each in d.kinds if _family(d.kinds[each]) == kind and each != name]
     host = d.choose((*_HOSTS, *_HOSTS6, "192.0.2.1", ""))
     if same and d.choose((0, 1, 1)):
-        d.do(f"{name}.bind(at({d.choose(same)}, '{host or '127.0.0.1'}'))")
+        d.do(f"{name}.bind(at({d.choose(same)}{d.choose(('', f', {host!r}' if host else ''))}))")
     else:
         d.do(f"{name}.bind(('{host}', 0))")
 
@@ -512,8 +512,9 @@ def _fill_tcp(d: Drawer, name: str) -> None:
 
 def _drain(d: Drawer) -> None:
     name = d.some("tcp", "stream", "reading", "udp", "packet")
-    corked = any("TCP_CORK, 1" in step.call for step in d.steps)  # how much of much stays follows from the MSS
-    if d.kinds[name] == "tcp" and d.peers.get(name) in d.kinds and not corked and d.choose((0, 0, 1)):
+    # How much a cork keeps of much follows from the MSS, and what fits into a window that nobody opens from memory.
+    bounded = any("TCP_CORK, 1" in step.call or "shutdown" in step.call for step in d.steps)
+    if d.kinds[name] == "tcp" and d.peers.get(name) in d.kinds and not bounded and d.choose((0, 0, 1)):
         d.do(f"{d.peers[name]}.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)")  # how soon it acknowledges: see `_flood`
         d.flooded |= {name, d.peers[name]}
         d.do(f"transfer({d.peers[name]}, {name}, {d.choose((1, 1000, 70_000, 200_000))})")
@@ -564,7 +565,7 @@ def _dup(d: Drawer) -> None:
     d.duplicated = True
     if d.waiting:
         return
-    call = d.choose(("dup", "dup", "method", "dup2", "fromfd"))
+    call = d.choose(("dup", "method", "dup2", "dup2", "fromfd"))
     if call == "method" and kind in _SOCKETS:
         name = d.fresh(kind)
         d.do(f"{source}.dup()", name)
