@@ -9,6 +9,7 @@ import errno
 import struct
 from typing import TYPE_CHECKING, Final
 
+from wavetank.kernel.core import FAR
 from wavetank.kernel.file import READABLE, WRITABLE, error
 from wavetank.kernel.tcp import output, timers
 from wavetank.kernel.tcp.state import (
@@ -172,7 +173,7 @@ def _put_tcp(tcp: Tcp, name: int, value: int | bytes) -> bool:
             _push(tcp)
     elif name == TCP_QUICKACK:
         tcp.quick_ack, tcp.interactive = bool(value), not value
-        if value and tcp.ack_owed:
+        if value and (tcp.ack_owed or tcp.ack_by != FAR):
             output.acknowledge(tcp)
     elif name == TCP_USER_TIMEOUT:
         if value < 0:
