@@ -213,12 +213,14 @@ class Transport(asyncio.Transport):
         way = self._way
         if type(data) is bytes and data and way.open:
             # What `End.write` does, for the most frequent case.
-            way.raw.append(way.wrote)
-            way.raw.append(data)
+            raw = way.raw
+            raw.append(way.wrote)
+            raw.append(data)
             way.queue.append(data)
-            if len(data) > KEPT_BYTES:
-                way.log.weigh(len(data))
-            way.size = size = way.size + len(data)
+            size = len(data)
+            if size > KEPT_BYTES:
+                way.log.weigh(size)
+            way.size = size = way.size + size
             if size > way.limit:
                 self._end.written()
             return

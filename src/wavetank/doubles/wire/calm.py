@@ -50,17 +50,18 @@ def _some(connection: Connection, rounds: int) -> int:
     done = 0
     try:
         for done in range(rounds):
-            if not (one.flowing and two.flowing):
-                return done
             if one_queue:
-                if len(one_queue) > 1 or len(one_queue[0]) > _SHORT:
+                if not one.flowing:
+                    return done
+                piece = one_queue.pop()
+                size = len(piece)
+                if one_queue or size > _SHORT:
+                    one_queue.append(piece)
                     one.carry()
                 else:
-                    piece = one_queue.pop()
                     raw.append(one_got)
                     raw.append(piece)
-                    size = len(piece)
-                    one.size -= size
+                    one.size = 0
                     one.delivered += size
                     end = second
                     if second_twisted:
@@ -69,17 +70,20 @@ def _some(connection: Connection, rounds: int) -> int:
                         second.target.data_received(piece)
                     if first.attentive:
                         first.taken()
-            elif not two_queue:
+            elif not (two_queue and one.flowing):
                 return done
-            if two_queue and two.flowing:
-                if len(two_queue) > 1 or len(two_queue[0]) > _SHORT:
+            if two_queue:
+                if not two.flowing:
+                    return done
+                piece = two_queue.pop()
+                size = len(piece)
+                if two_queue or size > _SHORT:
+                    two_queue.append(piece)
                     two.carry()
                 else:
-                    piece = two_queue.pop()
                     raw.append(two_got)
                     raw.append(piece)
-                    size = len(piece)
-                    two.size -= size
+                    two.size = 0
                     two.delivered += size
                     end = first
                     if first_twisted:

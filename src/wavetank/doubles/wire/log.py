@@ -13,8 +13,9 @@ from typing import Any, Final, NamedTuple
 KEPT: Final = 10_000
 #: So much of a piece of data is kept in any case.
 KEPT_BYTES: Final = 1024
-#: Longer pieces are kept whole until they are so many bytes in all; then their beginnings are.
-WHOLE_BYTES: Final = 16 * 1024 * 1024
+#: Longer pieces are kept whole until they are so many bytes in all; then their beginnings are. Much more would cost a
+#: page fault for every 4 KiB that is joined or cut, since no memory is used again.
+WHOLE_BYTES: Final = 1024 * 1024
 #: So much of a piece of data is shown in a line.
 SHOWN_BYTES: Final = 40
 

@@ -10,6 +10,7 @@ its turn came.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final
@@ -221,18 +222,56 @@ class Way:
         self.queue.clear()
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         ends = [*accumulate(map(len, pieces))]
-        at, index, losses = 0, 0, self.losses
+        begun, losses = self.delivered, self.losses
         try:
-            while at < len(data) and may() and losses == self.losses:
-                left = len(data) - at
-                wanted = self.policy(ends[index] - at, left, self.delivered)
-                at += self._give(data, at, max(1, min(wanted, left, receiver.speaker.max_read, most())))
-                while index < len(ends) and ends[index] <= at:
-                    index += 1
+            if self.line is None and not receiver.buffered:
+                self._deal(data, ends)
+            if self.delivered - begun < len(data) and losses == self.losses:
+                self._share_out(data, ends, may, most, self.delivered - begun)
         except Exception as error:
             receiver.failed(error, receiver.word)
+        at = self.delivered - begun
         if at < len(data) and losses == self.losses:
+            index = bisect_right(ends, at)
             self.queue[:0] = [data[at : ends[index]], *pieces[index + 1 :]]
+
+    def _deal(self, data: bytes, ends: list[int]) -> None:
+        """What `_share_out` does, for the most frequent case: nothing but the policy decides about the pieces."""
+        receiver, policy, raw, got = self.receiver, self.policy, self.raw, self.got
+        longest, losses, total = receiver.speaker.max_read, self.losses, len(data)
+        at = index = 0
+        while at < total and receiver.reading and not receiver.closing and losses == self.losses:
+            if self.line is not None or receiver.buffered:
+                return  # a callback has changed that: `_share_out` goes on
+            left = total - at
+            size = min(max(policy(ends[index] - at, left, self.delivered), 1), left, longest)
+            piece = data[at : at + size]
+            raw.append(got)
+            raw.append(piece)
+            if size > KEPT_BYTES:
+                self.log.weigh(size)
+            self.size -= size
+            self.delivered += size
+            at += size
+            while at < total and ends[index] <= at:
+                index += 1
+            if got[1] == TWISTED:
+                receiver.target.dataReceived(piece)
+            else:
+                receiver.target.data_received(piece)
+
+    def _share_out(
+        self, data: bytes, ends: list[int], may: Callable[[], bool], most: Callable[[], int], at: int
+    ) -> None:
+        """Pieces of these bytes from `at` on while `may()`, each of at most `most()`; `ends` are where writes end."""
+        receiver, losses = self.receiver, self.losses
+        index = bisect_right(ends, at)
+        while at < len(data) and may() and losses == self.losses:
+            left = len(data) - at
+            wanted = self.policy(ends[index] - at, left, self.delivered)
+            at += self._give(data, at, max(1, min(wanted, left, receiver.speaker.max_read, most())))
+            while index < len(ends) and ends[index] <= at:
+                index += 1
 
     def _give(self, data: bytes, at: int, size: int) -> int:
         """One piece of at most `size` bytes; returns how long it was."""
