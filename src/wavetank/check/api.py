@@ -33,6 +33,7 @@ def check_protocol(
     *,
     observe: Callable[[Any], Any] | str | None = None,
     dialect: str | None = None,
+    reads_as: Callable[[bytes], Any] | str | None = None,
     side: Side = "server",
     seconds: float = SECONDS,
     examples: int = EXAMPLES,
@@ -43,14 +44,17 @@ def check_protocol(
     a coroutine function that listens or connects. It is called inside the event loop, once for each run.
     `conversation`: what the peer says (`Conversation.of`). `observe`: a function of the protocol, or the name of an
     attribute of it: what it gives is compared like the output. `dialect`: "asyncio", "twisted", "sans-io" or "socket",
-    where it cannot be told. `side`: which of the two the protocol plays. `seconds`: the most processor time, and 2.5
-    times as much real time. `examples`: so many schedules are drawn by Hypothesis, after all that is enumerated.
+    where it cannot be told. `reads_as`: "http2" (stream by stream), or a function of the bytes that the protocol wrote:
+    what it gives is compared instead of them, where they may be right in several ways. `side`: which of the two the
+    protocol plays. `seconds`: the most processor time, and 2.5 times as much real time. `examples`: so many schedules
+    are drawn by Hypothesis, after all that is enumerated.
 
     Raises `CheckFailed` with the smallest cut that shows it; `UsageError` for arguments that make no sense.
     """
     report, shown = checked(
-        factory, conversation, observe=observe, dialect=dialect, side=side, seconds=seconds, examples=examples
-    )
+        factory, conversation, observe=observe, dialect=dialect, reads_as=reads_as, side=side, seconds=seconds,
+        examples=examples,
+    )  # fmt: skip
     if report.finding is not None:
         assert shown is not None
         raise shown
@@ -62,6 +66,7 @@ def checked(
     *,
     observe: Callable[[Any], Any] | str | None = None,
     dialect: str | None = None,
+    reads_as: Callable[[bytes], Any] | str | None = None,
     side: Side = "server",
     seconds: float = SECONDS,
     examples: int = EXAMPLES,
@@ -74,11 +79,12 @@ def checked(
     said = _conversation(conversation, side)
     if not seconds > 0:
         raise UsageError(f"seconds is {seconds!r}", why="it is a time in seconds, more than 0")
-    with ground_for(factory, observe, dialect) as ground:
+    with ground_for(factory, observe, dialect, reads_as) as ground:
         report = Search(ground, said, seconds=seconds, examples=examples).run()
     if report.finding is None:
         return report, None
-    return report, failure_of(report.finding, factory, observe=observe, dialect=dialect, imports=imports)
+    failure = failure_of(report.finding, factory, observe=observe, dialect=dialect, reads_as=reads_as, imports=imports)
+    return report, failure
 
 
 def play(
@@ -91,6 +97,7 @@ def play(
     hears_again: bool = True,
     observe: Callable[[Any], Any] | str | None = None,
     dialect: str | None = None,
+    reads_as: Callable[[bytes], Any] | str | None = None,
 ) -> Outcome:
     """Run a protocol once, with exactly these pieces, and return what came of it.
 
@@ -111,7 +118,7 @@ def play(
         turns = (tuple(turn[0] for turn in turns),)
     said = Conversation(tuple(_turn(turn, last=number == len(turns)) for number, turn in enumerate(turns, 1)))
     schedule = Schedule(turns, pace=pace, end=end, deaf_after=deaf_after, hears_again=hears_again)
-    with ground_for(factory, observe, dialect) as ground:
+    with ground_for(factory, observe, dialect, reads_as) as ground:
         return ground.run(said, schedule)
 
 
@@ -124,16 +131,20 @@ def _turn(pieces: tuple[bytes, ...], *, last: bool) -> Any:
 
 @contextmanager
 def ground_for(
-    factory: Any, observe: Callable[[Any], Any] | str | None = None, dialect: str | None = None
+    factory: Any,
+    observe: Callable[[Any], Any] | str | None = None,
+    dialect: str | None = None,
+    reads_as: Callable[[bytes], Any] | str | None = None,
 ) -> Iterator[Ground]:
     """The ground on which protocols of this factory run. Raises `UsageError` for a factory that is none."""
     known = checked_dialect(dialect)
+    reader = _reader(reads_as)
     checked_factory(factory, arguments=1 if known == "socket" else 0)
     with Watchdog() as watchdog:
         found = known or _told(factory, watchdog)
         ground = _ground(found)(factory, _observer(observe), watchdog)
         try:
-            yield ground
+            yield ground if reader is None else ReadingGround(ground, reader)
         finally:
             ground.close()
 
@@ -177,6 +188,51 @@ def _ground(dialect: Dialect) -> Any:
     from wavetank.check.socket_ground import SocketGround
 
     return SocketGround
+
+
+class ReadingGround:
+    """A ground whose outcomes are read before they are compared."""
+
+    def __init__(self, ground: Any, reader: Callable[[bytes], Any]) -> None:
+        self._ground = ground
+        self._read = reader
+
+    def run(self, conversation: Conversation, schedule: Schedule) -> Outcome:
+        """One run."""
+        outcome: Outcome = self._ground.run(conversation, schedule)
+        outcome.reader = self._read
+        return outcome
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ground, name)
+
+
+def _reader(reads_as: Callable[[bytes], Any] | str | None) -> Callable[[bytes], Any] | None:
+    if reads_as is None or reads_as == "bytes":
+        return None
+    if reads_as == "http2":
+        from wavetank.check import http2
+
+        http2.read(b"")  # whether it can
+        return http2.read
+    if not callable(reads_as):
+        raise UsageError(
+            f"reads_as is {reads_as!r}.{did_you_mean(str(reads_as), ('http2', 'bytes'))}",
+            why='it is "http2", or a function of the bytes that were written',
+        )
+    call = reads_as
+
+    def read(output: bytes) -> Any:
+        try:
+            return call(output)
+        except Exception as error:
+            raise UsageError(
+                f"reads_as raised {type(error).__name__}: {error}",
+                where=last_line(error),
+                why="it is called with all that the protocol wrote, which ends anywhere",
+            ) from error
+
+    return read
 
 
 def _observer(observe: Callable[[Any], Any] | str | None) -> Callable[[Any], Any] | None:

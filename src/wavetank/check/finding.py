@@ -95,7 +95,7 @@ def _answered_all(trial: Trial, outcome: Outcome, reference: Outcome) -> Problem
     owes = outcome.kept_open and not outcome.program
     if trial.schedule.end != "eof" or trial.schedule.pace != "apart" or not complete or not owes:
         return None
-    if outcome.output.startswith(reference.output):
+    if outcome.output.startswith(reference.output) or outcome.reads_the_same(reference):
         return None
     return Problem(
         "answer",

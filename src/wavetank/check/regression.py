@@ -42,6 +42,7 @@ def test_for(
     *,
     observe: Callable[[Any], Any] | str | None,
     dialect: str | None,
+    reads_as: Callable[[bytes], Any] | str | None,
     imports: tuple[str, str] | None,
 ) -> str:
     """The source of a test module with one test."""
@@ -54,6 +55,10 @@ def test_for(
         )
     if dialect is not None:
         options.append(f"dialect={dialect!r}")
+    if reads_as is not None:
+        options.append(
+            f"reads_as={reads_as!r}" if isinstance(reads_as, str) else f"reads_as={names.use(reads_as, 'reads_as')}"
+        )
     body = _body(finding, made, options, names)
     head = ["from wavetank.check import " + ("check_protocol" if "check_protocol(" in "\n".join(body) else "play")]
     if names.packed:
@@ -133,6 +138,8 @@ def _body(finding: Finding, factory: str, options: Sequence[str], names: _Names)
         return [*run, "assert outcome.problems == []"]
     expected = _call("play", "expected = ", factory, _pieces(finding.reference_schedule, names),
                      [*_settings(finding.reference_schedule), *options])  # fmt: skip
+    if any(option.startswith("reads_as=") for option in options) and kind in ("eof", "answer"):
+        return [*expected, *run, "assert outcome.reads_the_same(expected)"]
     if kind == "eof":
         return [*expected, *run, "assert (outcome.output, outcome.observed) == (expected.output, expected.observed)"]
     if kind == "answer":

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from wavetank.check import regression
 from wavetank.check.finding import Finding
-from wavetank.check.outcome import Outcome, shown
+from wavetank.check.outcome import shown
 from wavetank.check.schedule import Schedule
 from wavetank.check.text_form import quoted
 from wavetank.errors import CheckFailed
@@ -36,6 +36,7 @@ def failure_of(
     *,
     observe: Callable[[Any], Any] | str | None = None,
     dialect: str | None = None,
+    reads_as: Callable[[bytes], Any] | str | None = None,
     imports: tuple[str, str] | None = None,
 ) -> CheckFailed:
     """The error for a finding; `factory` and what follows are as they were given, for the regression test."""
@@ -45,7 +46,9 @@ def failure_of(
         where=str(finding.schedule),
         why=finding.problem.text,
         report="\n".join(_report(finding)).rstrip(),
-        test=regression.test_for(finding, factory, observe=observe, dialect=dialect, imports=imports),
+        test=regression.test_for(
+            finding, factory, observe=observe, dialect=dialect, reads_as=reads_as, imports=imports
+        ),
     )
 
 
@@ -96,12 +99,15 @@ def _side_by_side(finding: Finding) -> Iterator[str]:
     left, right = _headings(finding.reference_schedule, finding.schedule)
     yield _row(left, right, " ")
     yield _row("-" * _COLUMN, "-" * _COLUMN, " ")
-    yield from _rows(_lines_of(first.output), _lines_of(second.output), "output")
+    if first.reader is None:
+        yield from _rows(_lines_of(first.output), _lines_of(second.output), "output")
+    else:
+        yield from _rows(_pretty(first.read()), _pretty(second.read()), "output")
     if first.closed != second.closed:
         yield _row(f"connection: {first.closed}", f"connection: {second.closed}", "|")
     if shown(first.observed) != shown(second.observed):
         yield _row("observed:", "observed:", " ")
-        yield from _rows(_pretty(first), _pretty(second), "observed")
+        yield from _rows(_pretty(first.observed), _pretty(second.observed), "observed")
 
 
 def _headings(reference: Schedule, other: Schedule) -> tuple[str, str]:
@@ -139,9 +145,9 @@ def _lines_of(output: bytes) -> list[str]:
     return rows
 
 
-def _pretty(outcome: Outcome) -> list[str]:
+def _pretty(value: object) -> list[str]:
     try:
-        text = pprint.pformat(outcome.observed, width=_COLUMN)
+        text = pprint.pformat(value, width=_COLUMN)
     except Exception:
-        text = shown(outcome.observed)
+        text = shown(value)
     return [line[:_COLUMN] for line in text.splitlines()]

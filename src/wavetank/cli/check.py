@@ -28,6 +28,11 @@ from wavetank.errors import EXIT_FAILURE, EXIT_OK, CheckFailed, UsageError
 @click.option("--connection", type=options.Whole(1, 10**6), metavar="N", help="Which connection of a capture.")
 @click.option("--observe", metavar="NAME", help="package.module:function of the protocol, or an attribute's name.")
 @click.option(
+    "--reads-as",
+    metavar="NAME",
+    help="http2, or package.module:function of the bytes written: what it gives is compared instead of them.",
+)
+@click.option(
     "--for", "limit_s", type=options.Duration(), default=f"{SECONDS:g}s", metavar="TIME", help=f"[{SECONDS:g}s]"
 )
 @click.option(
@@ -51,12 +56,13 @@ def command(factory: str, file: str | None, as_json: bool, **given: Any) -> int:
             raise UsageError(f"--{name} {given[name]}: there is no such {name}", why=", ".join(known))
     conversation = Conversation.read(file, form=given["form"], side=given["side"], connection=given["connection"])
     made, imports = load(factory)
-    observe = given["observe"]
+    observe, reads_as = given["observe"], given["reads_as"]
     report, failure = checked(
         made,
         conversation,
         observe=load(observe)[0] if observe and ":" in observe else observe,
         dialect=given["dialect"],
+        reads_as=load(reads_as)[0] if reads_as and ":" in reads_as else reads_as,
         seconds=given["limit_s"],
         examples=given["examples"],
         imports=imports,

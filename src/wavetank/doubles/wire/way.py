@@ -237,14 +237,14 @@ class Way:
 
     def _deal(self, data: bytes, ends: list[int]) -> None:
         """What `_share_out` does, for the most frequent case: nothing but the policy decides about the pieces."""
-        receiver, policy, raw, got = self.receiver, self.policy, self.raw, self.got
+        receiver, raw, got = self.receiver, self.raw, self.got
         longest, losses, total = receiver.speaker.max_read, self.losses, len(data)
         at = index = 0
         while at < total and receiver.reading and not receiver.closing and losses == self.losses:
             if self.line is not None or receiver.buffered:
                 return  # a callback has changed that: `_share_out` goes on
             left = total - at
-            size = min(max(policy(ends[index] - at, left, self.delivered), 1), left, longest)
+            size = min(max(self.policy(ends[index] - at, left, self.delivered), 1), left, longest)
             piece = data[at : at + size]
             raw.append(got)
             raw.append(piece)
