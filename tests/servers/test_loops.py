@@ -10,7 +10,7 @@ import pytest
 from tests.servers.support import PROGRAM, misbehaving
 from wavetank.errors import UsageError
 from wavetank.proxy import FaultProxy
-from wavetank.servers import SSHForward, SSHServer
+from wavetank.servers import ServerProcess, SSHForward, SSHServer
 
 
 def run(code: str) -> str:
@@ -101,6 +101,33 @@ def test_two_stops_at_once_are_one() -> None:
         return [report.status for report in reports]
 
     assert asyncio.run(both()) == [-15, -15]
+
+
+def test_a_stop_that_begins_when_another_has_ended_the_server_is_no_death() -> None:
+    async def both() -> list[int | None]:
+        server = await misbehaving().start_async()
+        first = asyncio.create_task(server.stop_async())
+        while server.running:
+            await asyncio.sleep(0)
+        server.check()
+        reports = [await server.stop_async(), await first]
+        return [report.status for report in reports]
+
+    assert asyncio.run(both()) == [-15, -15]
+
+
+def test_a_stop_that_was_given_up_can_be_repeated() -> None:
+    async def given_up() -> ServerProcess:
+        server = await misbehaving("ignore=SIGTERM").start_async()
+        stopping = asyncio.create_task(server.stop_async())
+        await asyncio.sleep(0.05)
+        stopping.cancel()
+        await asyncio.gather(stopping, return_exceptions=True)
+        return server
+
+    server = asyncio.run(given_up())
+    server.stop()
+    assert not server.running
 
 
 def test_a_thread_that_waits_for_the_end_hears_of_a_stop_by_another() -> None:

@@ -74,6 +74,10 @@ class Core:
         self.oom_kills = 0
         self.sent_kill = False
         self.death_told = False
+        #: Since it was asked to stop, its end is nobody's fault, whoever looks at it meanwhile.
+        self.stopping = False
+        #: What has been tried for that so far, by all who have asked.
+        self.stop_steps: list[str] = []
         #: The `StopReport` of the last stop that was carried out to its end.
         self.last_stop: object = None
         self.descriptors_at_start: dict[int, dict[int, str]] = {}
@@ -141,7 +145,7 @@ class Core:
 
     def died(self) -> ServerError | None:
         """The error for a server that ended while it was in use; None while it runs."""
-        if self.launched is None or not self.ready_at or self.running:
+        if self.launched is None or not self.ready_at or self.stopping or self.running:
             return None
         after = f"{time.monotonic() - self.ready_at:.2f} s after it was ready, while it was in use"
         return wording.died(self.spec.name, self.ended(), after, where=self.facts())
@@ -172,7 +176,8 @@ class Core:
         begun = time.monotonic()
         deadline = begun + self.spec.timeout
         self.report = StartReport(leftovers=places.sweep_once())
-        self.sent_kill = self.death_told = False
+        self.sent_kill = self.death_told = self.stopping = False
+        self.stop_steps = []
         if not again:
             self._make_folder()
         path = program.find(self.spec.command[0], {**os.environ, **_text(self.spec.env)}, self.working_directory())

@@ -85,12 +85,13 @@ def _end(core: Core, *, politely: bool) -> Script[StopReport]:
     launched = core.launched
     assert launched is not None
     begun = time.monotonic()
-    died = core.death_told or not core.running  # what has been killed may not be gone yet
-    report = StopReport(core.spec.name, core.pid, died=died)
+    died = not core.stopping and (core.death_told or not core.running)  # what has been killed may not be gone yet
+    core.stopping = True
+    report = StopReport(core.spec.name, core.pid, died=died, steps=core.stop_steps)
     snapshot = [found for pid in core.members() if (found := processes.identity(pid)) is not None]
     try:
         yield from _count_descriptors(core, report)
-        if politely and not report.died:
+        if politely and not report.died and core.running:
             yield from _politely(core, report)
             if core.running:
                 yield from _firmly(core, report)
