@@ -235,40 +235,6 @@ def test_the_same_seed_gives_the_same_secrets(files: Files) -> None:
     assert first != other
 
 
-def test_pyopenssl_over_a_socket_is_refused_and_over_memory_is_not(tmp_path: Path) -> None:
-    def body(folder):
-        import sys
-
-        sys.path.insert(0, folder)
-        import socket
-
-        import OpenSSL.SSL
-
-        from wavetank.kernel import refusals
-
-        with socket.socket() as sock:
-            try:
-                OpenSSL.SSL.Connection("context", sock)
-            except OSError as error:
-                refusal = str(error)
-        made = OpenSSL.SSL.Connection("context").made, OpenSSL.SSL.Connection("context", None).made
-        return refusal, refusals.refused, *made
-
-    (tmp_path / "OpenSSL").mkdir()
-    (tmp_path / "OpenSSL" / "__init__.py").write_text("")
-    (tmp_path / "OpenSSL" / "SSL.py").write_text(
-        "class Connection:\n    def __init__(self, context, socket=None):\n        self.made = context\n"
-    )
-    refusal, refused, *made = run(body, str(tmp_path))
-    assert refused == {"OpenSSL.SSL.Connection(context, socket)": 1}
-    assert made == ["context", "context"]
-    assert refusal == (
-        "OpenSSL.SSL.Connection(context, socket) is not simulated\n"
-        "  why: pyOpenSSL gives the socket's descriptor to a C library, which a simulated socket does not have\n"
-        "  next: use Connection(context, None) with bio_read and bio_write, or the standard library's ssl"
-    )
-
-
 def test_the_texts_of_this_python_are_learnt() -> None:
     def body():
         import ssl

@@ -23,11 +23,10 @@ import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from types import ModuleType
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
-from wavetank.errors import NotSimulated, NotSimulatedOSError
-from wavetank.kernel import core, refusals
+from wavetank.errors import NotSimulated
+from wavetank.kernel import core, pyopenssl
 from wavetank.kernel.arguments import bytes_of, letting_go
 from wavetank.kernel.c_errno import c_errno
 from wavetank.kernel.core import FAR, TIMEOUT, Thread
@@ -430,34 +429,7 @@ def _patch_ssl(module: Any) -> None:
     module.SSLContext._wrap_socket = _wrap_socket
 
 
-# ---- pyOpenSSL
-
-
-def _refuse_descriptors(module: ModuleType) -> None:
-    """Over memory BIOs pyOpenSSL works (Twisted); over a socket, its C library reads the descriptor itself."""
-    connection: Any = module.Connection
-    own = connection.__init__
-
-    def __init__(self: Any, context: Any, socket: Any = None) -> None:
-        if socket is not None:
-            _refuse_connection()
-        own(self, context, socket)
-
-    __init__.__doc__ = own.__doc__
-    connection.__init__ = __init__
-
-
-def _refuse_connection() -> NoReturn:
-    call = "OpenSSL.SSL.Connection(context, socket)"
-    refusals.note(call)
-    raise NotSimulatedOSError(
-        call,
-        "pyOpenSSL gives the socket's descriptor to a C library, which a simulated socket does not have",
-        next="use Connection(context, None) with bio_read and bio_write, or the standard library's ssl",
-    )
-
-
 def install() -> None:
     """Put TLS onto simulated sockets as soon as `ssl` is imported."""
     when_imported("ssl", _patch_ssl)
-    when_imported("OpenSSL.SSL", _refuse_descriptors)
+    when_imported("OpenSSL.SSL", pyopenssl.patch)
