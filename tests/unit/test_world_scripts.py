@@ -83,6 +83,58 @@ def test_shared_memory_needs_no_other_process_and_does_not_outlive_the_run(tmp_p
     assert [name for name in os.listdir("/dev/shm") if name.endswith("-kept")] == []
 
 
+def test_files_that_a_run_writes_have_times_of_the_world(tmp_path: Path) -> None:
+    script = """
+        import os, pathlib, shutil, tempfile, time
+
+        def age(path):
+            return round(time.time() - os.stat(path).st_mtime, 3)
+
+        place = pathlib.Path(tempfile.mkdtemp())
+        file, other = place / "file", place / "other"
+        file.write_text("one")
+        print(age(file))
+        time.sleep(100)
+        print(age(file))
+        with open(file) as opened:
+            print(os.fstat(opened.fileno()).st_mtime == os.path.getmtime(file))
+        print([entry.stat().st_mtime_ns == os.lstat(entry).st_mtime_ns for entry in os.scandir(place)])
+        file.write_text("two")
+        time.sleep(5)
+        print(age(file))
+        os.close(os.open(other, os.O_WRONLY | os.O_CREAT))
+        with open(file, "ab") as opened:
+            opened.write(b"more")
+            time.sleep(5)
+        print(age(other), age(file))
+        os.utime(other, (5, 7))
+        later = time.time() + 90_000
+        os.utime(file, (later, later))
+        shutil.copy2(file, place / "copy")
+        print(os.stat(other).st_mtime, age(file), age(place / "copy"))
+        os.utime(file)
+        print(age(file), time.localtime(os.stat(file).st_mtime)[3:5])
+        print(os.stat("before").st_mtime)
+    """
+    (tmp_path / "before").write_text("")
+    os.utime(tmp_path / "before", (1_000_000, 2_000_000))
+    digests = set()
+    for _ in range(2):
+        result = run_script(tmp_path, dedent(script))
+        assert result.failure is None, result.failure.traceback
+        assert stdout_of(result, "main/script").splitlines() == [
+            "0.0", "100.0", "True", "[True]", "5.0", "5.0 5.0", "7.0 -90000.0 -90000.0", "0.0 (0, 1)", "2000000.0",
+        ]  # fmt: skip
+        digests.add(result.digest)
+    assert len(digests) == 1
+
+
+def test_a_pipe_with_a_name_is_refused(tmp_path: Path) -> None:
+    result = run_script(tmp_path, "import os\nos.mkfifo('pipe')\n")
+    assert result.failure is not None
+    assert result.failure.error.startswith("wavetank.errors.NotSimulatedOSError: os.mkfifo is not simulated")
+
+
 def test_an_uncaught_exception_is_printed_as_python_prints_it(tmp_path: Path) -> None:
     text = "def f():\n    raise ValueError('x')\ntry:\n    f()\n"
     text += "except ValueError as error:\n    raise KeyError('y') from error\n"

@@ -22,6 +22,7 @@ from wavetank.frameworks import reports
 from wavetank.kernel import core, descriptors, entropy, exits, guard, names, refusals, sharing, threads
 from wavetank.kernel.choices import Choices
 from wavetank.kernel.core import Kernel
+from wavetank.kernel.descriptors import filetimes
 from wavetank.kernel.process import Process
 from wavetank.kernel.recorder import Recorder
 from wavetank.kernel.stack import Stack
@@ -120,6 +121,7 @@ def execute(job: Job, scenario: Scenario | None = None) -> RunResult:
     watchdog = Watchdog(kernel, oracles, job.real_limit_s)
     if mailbox.current is None:
         descriptors.protect()
+    filetimes.begin()
     watchdog.start()
     reason = kernel.run()
     watchdog.stop()
@@ -131,6 +133,7 @@ def conclude(universe: Universe, director: Director | None, reason: Any, job: Jo
     """The result of a run whose kernel has stopped for `reason`. Raises as `execute`."""
     files.clear()
     sharing.clear()
+    filetimes.end()
     universe.note_unknown_hosts()
     universe.note_faults_without_traffic(job.plan.faults)
     _judge(universe, director, reason, job)

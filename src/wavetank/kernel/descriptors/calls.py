@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from wavetank.kernel import core, refusals
 from wavetank.kernel.arguments import as_int, bytes_of, letting_go
-from wavetank.kernel.descriptors import transfer
+from wavetank.kernel.descriptors import filetimes, transfer
 from wavetank.kernel.descriptors.table import (
     RealFile,
     is_protected,
@@ -229,8 +229,7 @@ class Calls:
     def fstat(self, fd: int) -> os.stat_result:
         """Its kind and its inode number."""
         target = resolve(fd)
-        found: os.stat_result = real.fstat(target) if isinstance(target, int) else status(target)
-        return found
+        return filetimes.shown(real.fstat(target)) if isinstance(target, int) else status(target)
 
     def isatty(self, fd: int, /) -> bool:
         """Never for a simulated one."""

@@ -19,7 +19,7 @@ from wavetank.kernel import core
 from wavetank.kernel.arguments import bytes_of
 from wavetank.kernel.buffered import buffer_over
 from wavetank.kernel.c_errno import c_errno
-from wavetank.kernel.descriptors import proc, table
+from wavetank.kernel.descriptors import filetimes, proc, table
 from wavetank.kernel.descriptors.table import BLOCK, is_simulated, room_for
 from wavetank.kernel.file import File, error
 from wavetank.kernel.unix import files as socket_files
@@ -279,7 +279,10 @@ class Open:
                 raise OSError(number, os.strerror(number), file)
             if not isinstance(file, int):
                 room_for(file)
-            return _real_open(proc.own(file), mode, buffering, encoding, errors, newline, closefd, opener)
+            opened = _real_open(proc.own(file), mode, buffering, encoding, errors, newline, closefd, opener)
+            if not mode.startswith("r") or "+" in mode:
+                filetimes.written(opened.fileno())
+            return opened
         _check(mode, encoding, errors, newline)
         raw_mode = "".join(letter for letter in mode if letter not in "tb")
         raw = DescriptorIO(file, raw_mode, closefd)

@@ -1,7 +1,7 @@
-"""What `os.scandir` gives for a folder in which there are socket files: the real entries, and one for each of those.
+"""What `os.scandir` gives: the real entries, with the times that the world shows, and one for each socket file.
 
-Owns these two types and nothing of the disk. A folder without socket files is given by the real iterator, whose entries
-are `os.DirEntry`; an entry of a socket file has the same members, but is not of that type, which nobody can make.
+Owns these two types and nothing of the disk. A folder of which there is nothing to add is given by the real iterator,
+whose entries are `os.DirEntry`; ours have the same members, but are not of that type, which nobody can make.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
+from wavetank.kernel.descriptors.filetimes import Entry
 from wavetank.kernel.unix.files import SocketFile
 
 
@@ -67,7 +68,7 @@ class Entries:
 
     def __next__(self) -> Any:
         for entry in self._real:
-            return entry
+            return Entry(entry)
         if not self._more:
             raise StopIteration
         return self._more.pop(0)

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from wavetank.kernel import core, refusals
 from wavetank.kernel.clock import wall_ns
-from wavetank.kernel.descriptors import proc
+from wavetank.kernel.descriptors import filetimes, proc
 from wavetank.kernel.descriptors.listing import Entries, SocketEntry
 from wavetank.kernel.descriptors.table import is_simulated, join_sets, real, room_for, status
 from wavetank.kernel.file import File
@@ -59,13 +59,12 @@ class Paths:
             if found is None:
                 raise
             return found.status()
-        return answer
+        return filetimes.shown(answer, path)
 
     def lstat(self, path: Any, **options: Any) -> os.stat_result:
         """Of a path, links not followed."""
         found = _look(path, options)
-        answer: os.stat_result = real.lstat(path, **options) if found is None else found.status()
-        return answer
+        return filetimes.shown(real.lstat(path, **options), path) if found is None else found.status()
 
     def open(self, path: Any, flags: int, mode: int = 0o777, **options: Any) -> int:
         """A descriptor of a real file; a socket's cannot be opened."""
@@ -73,7 +72,10 @@ class Paths:
             number = errno.EEXIST if flags & os.O_CREAT and flags & os.O_EXCL else errno.ENXIO
             raise OSError(number, os.strerror(number), path)
         room_for(path)
-        return int(real.open(path, flags, mode, **options))
+        fd = int(real.open(path, flags, mode, **options))
+        if flags & (os.O_WRONLY | os.O_RDWR):
+            filetimes.written(fd)
+        return fd
 
     def readlink(self, path: Any, **options: Any) -> Any:
         """Where a link leads."""
@@ -136,10 +138,14 @@ class Paths:
         if is_simulated(path):
             raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
         entries = real.scandir(proc.own(path))
-        if not files.any_there():
-            return entries
-        more = _entries("." if path is None else path)
-        return Entries(entries, more) if more else entries
+        more = _entries("." if path is None else path) if files.any_there() else []
+        return Entries(entries, more) if more or filetimes.anything_written() else entries
+
+    def mkfifo(self, path: Any, mode: int = 0o666, **options: Any) -> None:
+        """Refused: who opens such a file waits in the real kernel for its other end, and the whole world with him."""
+        raise refusals.unsupported(
+            "os.mkfifo", "a pipe with a name on the disk; os.pipe and UNIX sockets are simulated"
+        )
 
     def chmod(self, path: Any, mode: int, **options: Any) -> None:
         """Who may do what."""
@@ -171,6 +177,7 @@ class Paths:
             times, options["ns"] = (), (wall_ns(), wall_ns())  # now, by the clock that the program reads
             options.pop("times", None)
         real.utime(path, *times, **options)
+        filetimes.given(path, **{name: value for name, value in options.items() if name in ("dir_fd", _FOLLOWING)})
 
 
 def _entries(folder: Any) -> list[SocketEntry]:
