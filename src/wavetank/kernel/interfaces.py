@@ -17,14 +17,11 @@ import ctypes
 import ipaddress
 import struct
 from itertools import pairwise
-from types import ModuleType
 from typing import Any, Final
 
 from wavetank.kernel import core
 from wavetank.kernel.addrinfo import INTERFACES
-from wavetank.kernel.elf import loaded_objects, point_at, slots
 from wavetank.kernel.endpoint import AF_INET, AF_INET6
-from wavetank.kernel.replace import when_imported
 from wavetank.network.address import is_link_local
 
 # net/if.h: up, broadcast, loopback, running, multicast
@@ -32,8 +29,6 @@ _UP, _BROADCAST, _LOOPBACK, _RUNNING, _MULTICAST = 0x1, 0x2, 0x8, 0x40, 0x1000
 _FLAGS: Final = {"lo": _UP | _LOOPBACK | _RUNNING, "eth0": _UP | _BROADCAST | _RUNNING | _MULTICAST}
 #: Lengths of the networks' prefixes: 127.0.0.0/8, ::1/128, and those of `network.address`.
 _PREFIX: Final = {("lo", AF_INET): 8, ("lo", AF_INET6): 128, ("eth0", AF_INET): 16, ("eth0", AF_INET6): 64}
-#: Modules written in C that ask for the interfaces.
-_EXTENSIONS: Final = ("psutil._psutil_linux", "netifaces")
 _FAMILY: Final = struct.Struct("=H")
 
 
@@ -120,17 +115,6 @@ def _getitem(library: ctypes.CDLL, name: Any) -> Any:
     return function
 
 
-def _patch(module: ModuleType) -> None:
-    file = (module.__file__ or "").encode()
-    for each in loaded_objects():
-        if file and each.name == file:
-            for name, slot in slots(each):
-                if name.decode() in _OURS:
-                    point_at(slot, _OURS[name.decode()])
-
-
 def install() -> None:
-    """Let libraries loaded by ctypes, and the extension modules that ask, have our two functions."""
-    for name in _EXTENSIONS:
-        when_imported(name, _patch)
+    """Let libraries loaded by ctypes have our two functions."""
     ctypes.CDLL.__getitem__ = _getitem  # type: ignore[method-assign]

@@ -10,11 +10,12 @@ Sending never waits: a link takes every datagram at once, and what it cannot car
 from __future__ import annotations
 
 import errno
+import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from wavetank.errors import OutsideWorld
-from wavetank.kernel import core, refusals
+from wavetank.kernel import core
 from wavetank.kernel.control import Control
 from wavetank.kernel.endpoint import (
     AF_INET,
@@ -48,18 +49,28 @@ LARGEST: Final = {False: 65_507, True: 65_527}
 _SOL_SOCKET, _IPPROTO_IP, _IPPROTO_IPV6 = 1, 0, 41
 _SO_REUSEADDR, _SO_BROADCAST, _SO_RCVBUF, _SO_REUSEPORT, _SO_RCVBUFFORCE, _IPV6_V6ONLY = 2, 6, 8, 15, 33, 26
 _IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER = 10, 23
+_UDP_CORK: Final = 1
 _DO_NOT_FRAGMENT: Final = (2, 3)  # IP_PMTUDISC_DO, IP_PMTUDISC_PROBE
 _LABELS: Final = {UDP: "udp", UDPLITE: "udplite"}
 _SEND, _RECEIVE = int(Kind.SEND), int(Kind.RECEIVE)
 _SENT, _DELIVERED, _DROPPED = int(Kind.DATAGRAM_SENT), int(Kind.DATAGRAM_DELIVERED), int(Kind.DATAGRAM_DROPPED)
 
 
+class Begun(NamedTuple):
+    """A datagram that is made by several calls (MSG_MORE, UDP_CORK), and where it goes."""
+
+    data: bytes
+    ip: str
+    port: int
+    wishes: ancillary.Wishes
+
+
 class Udp(Endpoint):
     """A UDP or UDP-Lite socket. `local_ip` and `remote_ip` are plain: IPv4 never written as IPv6."""
 
     __slots__ = (
-        "errors", "local_ip", "local_port", "membership", "payload", "queue", "remote_ip", "remote_port",
-        "reuse_address", "reuse_port", "shut", "state", "v6_only",
+        "begun", "corked", "errors", "local_ip", "local_port", "membership", "payload", "queue", "remote_ip",
+        "remote_port", "reuse_address", "reuse_port", "shut", "state", "v6_only",
     )  # fmt: skip
 
     def __init__(self, stack: Stack, family: int, protocol: int = UDP) -> None:
@@ -75,6 +86,8 @@ class Udp(Endpoint):
         self.errors = errors.Errors()
         self.membership = groups.Membership()
         self.payload: Any = None  # from the first port on
+        self.begun: Begun | None = None
+        self.corked = False  # UDP_CORK
 
     # ---- addresses
 
@@ -144,6 +157,8 @@ class Udp(Endpoint):
         source = groups.route(self, ip, 0)[1] if groups.is_for_many(ip) else self._source(ip)
         self.remote_ip, self.remote_port = ip, port
         self.state = ESTABLISHED
+        if self.begun is not None and self.family == AF_INET:  # `__ip4_datagram_connect` and the cork share a place
+            self.begun = self.begun._replace(ip=ip, port=port)
         if self.local_ip in ANY:
             self._rehash(source)
         kernel = core.K
@@ -196,24 +211,42 @@ class Udp(Endpoint):
             raise error(errno.EMSGSIZE)
         if flags & MSG_OOB and self.family == AF_INET:
             raise error(errno.EOPNOTSUPP)
-        if flags & MSG_MORE:
-            raise refusals.unsupported("socket.send(MSG_MORE)", "a datagram made by several calls", errno.EOPNOTSUPP)
+        begun = self.begun
+        if begun is None:
+            ip, port = self._target(target)
+            wishes = ancillary.parse(self, ancillary_data)
+            if self.family == AF_INET6 and address is not None and len(address) > 3:
+                wishes.interface = wishes.interface or address[3]  # scope id
+            if flags & MSG_MORE or self.corked:
+                begun = Begun(b"", ip, port, wishes)
+                if self.shut & SEND_SHUTDOWN:
+                    raise error(errno.EPIPE)
+            else:
+                self._send(bytes(data), ip, port, wishes)
+        if begun is not None:  # where it goes was said when it began
+            begun = begun._replace(data=begun.data + bytes(data))
+            self.begun = None
+            if len(begun.data) > LARGEST[":" in begun.ip]:
+                raise error(errno.EMSGSIZE)
+            if flags & MSG_MORE or self.corked:
+                self.begun = begun
+            else:
+                self._send(*begun, late=True)
+        return len(data)
+
+    def _target(self, target: tuple[str, int] | None) -> tuple[str, int]:
+        """Where a datagram goes."""
         if target is None:
             if self.state is not ESTABLISHED:
                 raise error(errno.EDESTADDRREQ)
-            ip, port = self.remote_ip, self.remote_port
-        else:
-            ip, port = target
-            if not port:
-                raise error(errno.EINVAL)
-            ip = self._destination(ip)
-        wishes = ancillary.parse(self, ancillary_data)
-        if self.family == AF_INET6 and address is not None and len(address) > 3:
-            wishes.interface = wishes.interface or address[3]  # scope id
-        self._send(bytes(data), ip, port, wishes)
-        return len(data)
+            return self.remote_ip, self.remote_port
+        ip, port = target
+        if not port:
+            raise error(errno.EINVAL)
+        return self._destination(ip), port
 
-    def _send(self, data: bytes, ip: str, port: int, wishes: ancillary.Wishes) -> None:
+    def _send(self, data: bytes, ip: str, port: int, wishes: ancillary.Wishes, *, late: bool = False) -> None:
+        """`late`: it was begun by an earlier call, so that a `shutdown` in between does not count."""
         if groups.is_for_many(ip):
             if groups.is_broadcast(ip) and not self._may_broadcast():
                 raise error(errno.EACCES)
@@ -231,7 +264,7 @@ class Udp(Endpoint):
             arrive = delivery.arrive
         self._check_size(len(data), ip, interface)
         self.raise_error()
-        if self.shut & SEND_SHUTDOWN:
+        if self.shut & SEND_SHUTDOWN and not late:
             raise error(errno.EPIPE)
         packet = Packet(data, (source, self.local_port), (ip, port), interface, self.protocol)
         ancillary.mark(self, packet, wishes)
@@ -334,10 +367,15 @@ class Udp(Endpoint):
             }.get(name)
         if level == _IPPROTO_IPV6 and name == _IPV6_V6ONLY and self.family == AF_INET6:
             return int(self.v6_only)
+        if level == UDP and name == _UDP_CORK:
+            return int(self.corked)
         return groups.get_option(self, level, name)
 
     def set_option(self, level: int, name: int, value: int | bytes) -> bool:
         """Those of UDP that act."""
+        if level == UDP and name == _UDP_CORK:
+            self._cork(value)
+            return True
         own = level == _SOL_SOCKET and name in (_SO_REUSEADDR, _SO_REUSEPORT, _SO_RCVBUF, _SO_RCVBUFFORCE)
         v6_only = level == _IPPROTO_IPV6 and name == _IPV6_V6ONLY and self.family == AF_INET6
         if not own and not v6_only:
@@ -356,6 +394,13 @@ class Udp(Endpoint):
             most = self.stack.profile.rmem_max if name == _SO_RCVBUF else 0x3FFF_FFFF  # INT_MAX / 2
             self.queue.limit = max(2 * min(value & 0xFFFF_FFFF, most), BUFFER_LEAST)
         return True
+
+    def _cork(self, value: int | bytes) -> None:
+        """UDP_CORK: one datagram of all that is sent until it is taken away."""
+        self.corked = bool(value if isinstance(value, int) else int.from_bytes(value[:4], sys.byteorder))
+        if not self.corked and self.begun is not None:
+            begun, self.begun = self.begun, None
+            self._send(*begun, late=True)
 
     # ---- ending
 
@@ -376,6 +421,7 @@ class Udp(Endpoint):
         if self.local_port:
             self.stack.datagram[self.protocol].remove(self.local_port, self)
         self.queue.packets.clear()
+        self.begun = None
         self.state = CLOSE
 
     def vanish(self) -> None:
