@@ -179,3 +179,44 @@ def test_options_of_other_levels() -> None:
         return list(log)
 
     as_on_linux(body)
+
+
+def test_sizes_and_flags_are_integers() -> None:
+    def body():
+        import socket
+
+        from tests.support.twins import Log
+
+        class Number:
+            def __index__(self):
+                return 2
+
+            def __repr__(self):
+                return "2"
+
+        log = Log()
+        buffer = bytearray(8)
+        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+            one, other = socket.socketpair(socket.AF_UNIX, kind)
+            other.setblocking(False)
+            for value in (1.5, "1", None, Number(), -1, -(1 << 70)):
+                for call in (
+                    (other.recv, value), (other.recvfrom, value), (other.recvmsg, value), (other.recvmsg, 1, value),
+                    (other.recv_into, buffer, value), (other.recvfrom_into, buffer, value),
+                    (other.recvmsg_into, [buffer], value),
+                ):  # fmt: skip
+                    log.note(repr(value), *call)
+            for value in (1.5, "1", None, 1 << 70, -(1 << 70)):
+                for call in (
+                    (other.recv, 1, value), (other.recvfrom, 1, value), (other.recvmsg, 1, 1, value),
+                    (other.recv_into, buffer, 1, value), (other.recvfrom_into, buffer, 1, value),
+                    (other.recvmsg_into, [buffer], 1, value), (one.send, b"", value), (one.sendall, b"", value),
+                    (one.sendmsg, [b""], [], value), (one.sendto, b"", value, "/nowhere"),
+                ):  # fmt: skip
+                    log.note(repr(value), *call)
+            one.close()
+            other.close()
+        return log
+
+    found = as_on_linux(body)
+    assert {"TypeError", "OverflowError", "ValueError"} <= {outcome[0] for _, outcome in found if outcome}

@@ -28,6 +28,16 @@ def c_int(value: Any) -> int:
     return number
 
 
+def receiving(size: Any, flags: Any, negative: str) -> tuple[int, int]:
+    """A size that C takes as a Py_ssize_t ("n"), and flags; ValueError with the text `negative` for a size below 0."""
+    count, bits = index(size), c_int(flags)
+    if not -(1 << 63) <= count < 1 << 63:
+        raise OverflowError("Python int too large to convert to C ssize_t")
+    if count < 0:
+        raise ValueError(negative)
+    return count, bits
+
+
 def as_int(value: Any) -> int:
     """The same for calls with this only argument (`_PyLong_AsInt`)."""
     number: int = index(value)
@@ -78,8 +88,7 @@ def writable(buffer: Any, call: str) -> memoryview:
 
 def size_into(view: memoryview, nbytes: int, call: str) -> int:
     """How many bytes to receive into a buffer: `nbytes`, or all of it when 0."""
-    if nbytes < 0:
-        raise ValueError(f"negative buffersize in {call}")
+    nbytes, _ = receiving(nbytes, 0, f"negative buffersize in {call}")
     if nbytes > len(view):
         raise ValueError("buffer too small for requested bytes")
     return nbytes or len(view)

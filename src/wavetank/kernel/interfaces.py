@@ -3,8 +3,7 @@
 Owns the answer to getifaddrs(3) in a world: `lo` and `eth0` with the addresses of the host, as `if_nameindex` counts
 them. The real function would ask the real kernel by netlink, which is refused. Programs reach it by
 `ctypes.CDLL(...).getifaddrs` (Twisted's tests, `ifaddr`): every library loaded by ctypes gives ours under these two
-names; and by extension modules (`_EXTENSIONS`), whose calls are pointed at ours. The memory is ctypes' own and is kept
-until it is freed by name, as that of the C library.
+names. psutil's C module is `kernel.netdevice`'s. The memory is ctypes' own and is kept until it is freed by name.
 
 Layout: `struct ifaddrs` of ifaddrs.h, `struct sockaddr_in` and `sockaddr_in6` of netinet/in.h; order as glibc gives it:
 first the IPv4 addresses of all interfaces, then those of IPv6 (measured; without the AF_PACKET entries, which hold

@@ -224,7 +224,7 @@ class socket:
         if now >= kernel.attention:
             kernel.look_around()
         file = kernel.fds.get(self._sim_fd)
-        if file is None or bufsize <= 0 or flags:
+        if file is None or bufsize.__class__ is not int or bufsize <= 0 or flags != 0:
             return self._sim_recv_rare(bufsize, flags)
         try:
             data: bytes | None = file.receive(bufsize, 0)
@@ -240,11 +240,9 @@ class socket:
         return data
 
     def _sim_recv_rare(self, bufsize: int, flags: int) -> bytes:
-        if bufsize < 0:
-            raise ValueError("negative buffersize in recv")
-        if not bufsize:
-            return b""  # without a call (`sock_recv_guts`): a datagram stays
-        return self._sim_recv_waiting(bufsize, flags)
+        bufsize, flags = arguments.receiving(bufsize, flags, "negative buffersize in recv")
+        # 0: without a call (`sock_recv_guts`), so that a datagram stays
+        return self._sim_recv_waiting(bufsize, flags) if bufsize else b""
 
     def _sim_recv_waiting(self, bufsize: int, flags: int) -> bytes:
         return self._sim_message(self._sim_file(), bufsize, flags, 0, "recv()")[0]
@@ -284,8 +282,7 @@ class socket:
 
     def recvfrom(self, bufsize: int, flags: int = 0, /) -> tuple[bytes, Any]:
         """Receive a datagram and its sender."""
-        if bufsize < 0:
-            raise ValueError("negative buffersize in recvfrom")
+        bufsize, flags = arguments.receiving(bufsize, flags, "negative buffersize in recvfrom")
         data, _, _, address = self._sim_receive(bufsize, flags, 0, "recvfrom()")
         return data, address
 
@@ -294,16 +291,14 @@ class socket:
         """Receive a datagram into a buffer."""
         view = arguments.writable(buffer, "recvfrom_into")
         size = size_into(view, nbytes, "recvfrom_into")
-        data, _, _, address = self._sim_receive(size, flags, 0, "recvfrom_into()")
+        data, _, _, address = self._sim_receive(size, arguments.c_int(flags), 0, "recvfrom_into()")
         view[: len(data)] = data[:size]
         return len(data), address
 
     def recvmsg(self, bufsize: int, ancbufsize: int = 0, flags: int = 0, /) -> tuple[bytes, _Ancillary, int, Any]:
         """Receive data with ancillary data."""
-        if bufsize < 0:
-            raise ValueError("negative buffer size in recvmsg()")
-        if ancbufsize < 0:
-            raise ValueError("invalid ancillary data buffer length")
+        bufsize, flags = arguments.receiving(bufsize, flags, "negative buffer size in recvmsg()")
+        ancbufsize, flags = arguments.receiving(ancbufsize, flags, "invalid ancillary data buffer length")
         data, *rest = self._sim_receive(bufsize, flags, ancbufsize, "recvmsg()")
         return data[:bufsize], *rest  # MSG_TRUNC makes no more of it (`sock_recvmsg_guts`)
 
@@ -311,8 +306,7 @@ class socket:
     def recvmsg_into(self, buffers: Any, ancbufsize: int = 0, flags: int = 0, /) -> tuple[int, _Ancillary, int, Any]:
         """Receive data with ancillary data into several buffers."""
         views = arguments.writable_parts(buffers)
-        if ancbufsize < 0:
-            raise ValueError("invalid ancillary data buffer length")
+        ancbufsize, flags = arguments.receiving(ancbufsize, flags, "invalid ancillary data buffer length")
         data, ancillary, message_flags, address = self._sim_receive(
             sum(map(len, views)), flags, ancbufsize, "recvmsg_into()"
         )
@@ -332,6 +326,8 @@ class socket:
             raise error(errno.EBADF)
         if type(data) is not bytes:
             data = bytes_of(data)
+        if flags != 0:
+            flags = arguments.c_int(flags)
         try:
             if self._sim_timeout:
                 self._sim_ready(file, WRITABLE, kernel.now + self._sim_timeout, "send()")
@@ -371,7 +367,7 @@ class socket:
     def sendall(self, data: Any, flags: int = 0, /) -> None:
         """Send everything, or raise."""
         file = self._sim_start()
-        view = memoryview(bytes_of(data))
+        view, flags = memoryview(bytes_of(data)), arguments.c_int(flags)
         deadline = self._sim_deadline(file, flags)
         sent, size = 0, len(view)
         kernel = core.K
