@@ -58,7 +58,7 @@ SUITES: dict[str, Suite] = {
     "twisted.protocols": Suite("twisted.protocols"),
     **_modules("twisted.test", "twisted.test.test_{}", _TWISTED_TEST),
     **_modules("trio", f"pytest:--pyargs,trio._tests.test_{{}},{_TRIO},{_PLAIN}", _TRIO_MODULES),
-    **_modules("trio", f"pytest:--pyargs,trio._core._tests.test_{{}},{_TRIO},{_PLAIN}", "io run wakeup_socketpair"),
+    **_modules("trio", f"pytest:--pyargs,trio._core._tests.test_{{}},{_TRIO},{_PLAIN}", "io run guest_mode"),
     **_files("anyio", "tests", "sockets synchronization from_thread to_thread signals taskgroups streams/"),
     **_files("websockets", "tests", "/"),
     **_files("aiohttp", "tests", _AIOHTTP),

@@ -47,8 +47,6 @@ def _meet_run(module: ModuleType) -> None:
 def _meet_thread_cache(module: ModuleType) -> None:
     from itertools import count
 
-    # It passes a thread's ident to pthread_setname_np(3). Ours are no pointers: the process would end there.
-    module.set_os_thread_name = None  # type: ignore[attr-defined]
     # An idle worker of one process must not do the work of another.
     names = module.__dict__
     state.own([(names, "THREAD_CACHE"), (names, "name_counter")], lambda: (module.ThreadCache(), count()))

@@ -2,8 +2,8 @@
 
 Owns the answer to getifaddrs(3) in a world: `lo` and `eth0` with the addresses of the host, as `if_nameindex` counts
 them. The real function would ask the real kernel by netlink, which is refused. Programs reach it by
-`ctypes.CDLL(...).getifaddrs` (Twisted's tests, `ifaddr`): every library loaded by ctypes gives ours under these two
-names. psutil's C module is `kernel.netdevice`'s. The memory is ctypes' own and is kept until it is freed by name.
+`ctypes.CDLL(...).getifaddrs` (Twisted's tests, `ifaddr`; see `kernel.c_functions`). psutil's C module is
+`kernel.netdevice`'s. The memory is ctypes' own and is kept until it is freed by name.
 
 Layout: `struct ifaddrs` of ifaddrs.h, `struct sockaddr_in` and `sockaddr_in6` of netinet/in.h; order as glibc gives it:
 first the IPv4 addresses of all interfaces, then those of IPv6 (measured; without the AF_PACKET entries, which hold
@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from wavetank.kernel import core
 from wavetank.kernel.addrinfo import INTERFACES
+from wavetank.kernel.c_functions import answer
 from wavetank.kernel.endpoint import AF_INET, AF_INET6
 from wavetank.network.address import is_link_local
 
@@ -96,24 +97,7 @@ def _freeifaddrs(first: int | None) -> None:
     _held.pop(first or 0, None)
 
 
-_OURS: Final = {
-    "getifaddrs": ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(_getifaddrs),
-    "freeifaddrs": ctypes.CFUNCTYPE(None, ctypes.c_void_p)(_freeifaddrs),
-}
-_PLACES: Final = {name: ctypes.cast(call, ctypes.c_void_p).value or 0 for name, call in _OURS.items()}
-_real_getitem: Final = ctypes.CDLL.__getitem__
-
-
-def _getitem(library: ctypes.CDLL, name: Any) -> Any:
-    """A function of a library: ours under two names, with types that the caller may set as on any other."""
-    found = _real_getitem(library, name)  # raises when the library has none
-    if name not in _PLACES:
-        return found
-    function = type(found)(_PLACES[name])
-    function.__name__ = name
-    return function
-
-
 def install() -> None:
-    """Let libraries loaded by ctypes have our two functions."""
-    ctypes.CDLL.__getitem__ = _getitem  # type: ignore[method-assign]
+    """Let ctypes find our two functions."""
+    answer("getifaddrs", ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(_getifaddrs))
+    answer("freeifaddrs", ctypes.CFUNCTYPE(None, ctypes.c_void_p)(_freeifaddrs))

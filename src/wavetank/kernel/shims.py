@@ -43,6 +43,7 @@ FACES: Final = (
     "signals",
     "outside",
     "sharing",
+    "c_functions",
     "interfaces",
     "identity",
     "readiness",
