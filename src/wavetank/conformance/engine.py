@@ -22,6 +22,8 @@ from wavetank.conformance.wires import NotOffered
 _QUIET_TURNS: Final = 12
 #: After these turns, one pause for what the kernel does by timers of its own (a delayed acknowledgement: 40 ms).
 _QUIET_S: Final = 0.002
+#: Between two looks whether it has come.
+_LOOK_S: Final = 0.0005
 #: What does not come in this time does not come.
 WAIT_S: Final = 3.0
 
@@ -151,13 +153,15 @@ class Bench:
 
     async def wait(self, name: str, token: str) -> None:
         """Until an actor has heard this: `data 5` so many bytes in all, else a token that begins so."""
-        end_s = self.ground.now() + WAIT_S
+        begun_s = self.ground.now()
+        end_s = begun_s + WAIT_S
         while not self._has_heard(name, token):
             if self.ground.now() > end_s or self._is_refused(name, token):
                 self.log(name).add(f"never {token}")
                 return
             await self.turn()
-            await self.ground.sleep(0.0005)
+            # What comes, comes soon; what has not come by then mostly does not, and is looked for less often.
+            await self.ground.sleep(_LOOK_S if self.ground.now() - begun_s < 100 * _LOOK_S else 10 * _LOOK_S)
 
     def _is_refused(self, name: str, token: str) -> bool:
         """Whether these bytes cannot come, since the write of them was refused."""
