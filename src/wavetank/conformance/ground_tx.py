@@ -43,7 +43,7 @@ class TwistedSide(Side):
 
     def makeConnection(self, transport: Any) -> None:
         """Without delay for small writes, as asyncio's sockets are: a script would wait for acknowledgements."""
-        if hasattr(transport, "setTcpNoDelay"):
+        with contextlib.suppress(AttributeError, OSError):  # no TCP; UNIX sockets of older releases have the call, too
             transport.setTcpNoDelay(True)
         super().makeConnection(transport)
 
