@@ -8,6 +8,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+#: What the suites of an archive need besides the project itself, as pip takes it. `pytest` goes without saying.
+NEEDS = {
+    "anyio": ("blockbuster", "coverage", "hypothesis", "psutil", "pytest-mock", "pytest-timeout", "trio", "trustme",
+              "truststore", "uvloop"),
+    "aiohttp": ("blockbuster", "coverage", "freezegun", "isal", "proxy.py", "pytest-mock", "pytest-codspeed",
+                "pytest-xdist", "python-on-whales", "re-assert", "trustme", "zlib-ng", "zstandard", "brotli"),
+    "httpcore": ("anyio", "h2", "pytest-trio", "socksio", "trio"),
+    "httpx": ("anyio", "brotli", "chardet", "cryptography", "h2", "rich", "socksio", "trio", "trustme", "uvicorn",
+              "zstandard"),
+    "hypercorn": ("h2", "httpx", "pytest-asyncio", "pytest-trio", "trio", "wsproto"),
+    "urllib3": ("anyio", "cryptography", "h2", "httpx", "hypercorn", "pysocks", "pytest-socket", "pytest-timeout",
+                "quart", "quart-trio", "trio", "trustme"),
+    "uvicorn": ("a2wsgi", "anyio", "cryptography", "h2", "httptools", "httpx2", "pytest-mock", "python-dotenv",
+                "pyyaml", "trustme", "uvloop", "watchfiles", "websockets", "wsproto"),
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Suite:

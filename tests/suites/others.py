@@ -7,7 +7,8 @@ own lies; those of the table are looked for in `--sources FOLDER`, each under th
 
 What counts is what passes on the real system. A test that passes there only is *skipped* when its report shows one of a
 few reasons (`SKIPS`), else *failed*; no module is skipped as a whole. `--test PATTERN` picks tests, `--show` prints why
-tests differ, `--keep FOLDER` keeps the real system's answers, `--page FILE` writes the table.
+tests differ, `--keep FOLDER` keeps the real system's answers, `--page FILE` writes the table, `--least SHARE` makes the
+exit status 1 where a smaller share passes, more than 15 % are skipped, or nothing passes on the real system.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from tests.suites.named import SUITES, Suite
 SHOWN_LINES = 25
 #: Tests with the same reason are named, up to so many.
 NAMED = 4
+#: Of what passes on the real system, at most this share may be skipped.
+MOST_SKIPPED = 0.15
 #: The kinds of reasons why a test is not comparable, by what its report says.
 SKIPS = {
     "starts a process of the real system": r"refused: (subprocess\.Popen|os\.(fork|posix_spawn|system|exec))",
@@ -61,6 +64,12 @@ def chosen(asked: Sequence[str], folder: Path | None) -> dict[str, Suite]:
 def skipped(comparison: Comparison) -> list[str]:
     """Tests that meet what is refused by name."""
     return [test for test in comparison.different if kind_of(comparison.why(test))]
+
+
+def falls_short(comparison: Comparison, least: float) -> bool:
+    """Whether a suite passes less than it should, or skips too much."""
+    real = len(comparison.passed_real)
+    return not real or len(comparison.passed) < least * real or len(skipped(comparison)) > MOST_SKIPPED * real
 
 
 def row(name: str, comparison: Comparison) -> str:
@@ -143,6 +152,7 @@ def _main() -> None:
     parser.add_argument("--test", action="append", default=[], metavar="PATTERN")
     parser.add_argument("--show", action="store_true")
     parser.add_argument("--page", type=Path, metavar="FILE")
+    parser.add_argument("--least", type=float, metavar="SHARE", default=0.0)
     given = parser.parse_args()
     if given.list:
         for name, suite in SUITES.items():
@@ -150,6 +160,7 @@ def _main() -> None:
         return
     rows: dict[str, str] = {}
     why: dict[str, list[str]] = {}
+    short: list[str] = []
     for name, suite in chosen(given.suites, given.folder).items():
         if suite.project and given.sources is None:
             print(f"{name}: is in the source archive of {suite.project}; give its parent with --sources", flush=True)
@@ -164,8 +175,12 @@ def _main() -> None:
         if not comparison.passed_real:
             _tell_nothing(comparison)
         _tell(comparison, given.show)
+        if given.least and falls_short(comparison, given.least):
+            short.append(name)
     if given.page:
         write_page(given.page, rows, why)
+    if short:
+        sys.exit(f"below {given.least:.0%}, or too much skipped: {', '.join(short)}")
 
 
 def _tell_nothing(comparison: Comparison) -> None:
