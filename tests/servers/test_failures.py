@@ -174,6 +174,11 @@ def test_a_program_blocked_on_its_input_is_named() -> None:
     )
 
 
+def test_a_program_that_has_found_the_end_of_its_input_gets_a_hint() -> None:
+    with pytest.raises(ServerDied, match="has found the end of that: stdin='pipe' keeps it open"):
+        ServerProcess(["cat"]).start()
+
+
 def test_a_program_that_wants_a_terminal_gets_a_hint(tmp_path: Path) -> None:
     script = tmp_path / "wants.py"
     script.write_text(f"#!{sys.executable}\nopen('/dev/tty').read()\n")

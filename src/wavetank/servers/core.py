@@ -382,6 +382,8 @@ class Core:
                 next="use its foreground option, or daemon=True to adopt what it left",
             )  # fmt: skip
         why = "status 0 is a failure here: a server has to stay" if status == 0 else ""
+        if why and self.spec.stdin == "null":
+            why += ". If it reads commands from its input, it has found the end of that: stdin='pipe' keeps it open"
         return wording.died(self.spec.name, self.ended(), after, where=self.facts(), why=hint or why)
 
     def _bind_error(self, after: str) -> PortTaken:

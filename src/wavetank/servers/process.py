@@ -336,14 +336,15 @@ class ServerProcess:
         if self._sharing is not None:
             raise UsageError(f"{self.name} is shared, and a restart would surprise its other users")
         self._core.address.let_go()
-        report = yield from self._stopped(for_good=False)
-        self._core.address.hold()
-        if report is not None:
-            try:
+        try:
+            report = yield from self._stopped(for_good=False)
+            self._core.address.hold()
+            if report is not None:
                 self._complain(report)
-            except BaseException:
+        except BaseException:
+            if self._core.launched is None:  # else it can still be stopped, which gives its address up
                 self._core.dispose()
-                raise
+            raise
         yield from self._started(again=self._core.folder is not None)
 
     def _ended(self, timeout: float | None) -> Script[int | None]:

@@ -22,7 +22,8 @@ ADDRESS_IN_USE = re.compile(
     r"address (is )?already in use|EADDRINUSE|errno[ =:]*98\b|port \d+ (is )?(already )?in use", re.I
 )
 _WANTS_TERMINAL = re.compile(
-    r"not a (tty|terminal)|inappropriate ioctl|must be run from a terminal|/dev/tty|standard input|stdin", re.I
+    r"not (a|from a|to a) (tty|terminal)|inappropriate ioctl|must be run from a terminal|/dev/tty|standard input|stdin",
+    re.I,
 )
 
 
