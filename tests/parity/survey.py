@@ -65,7 +65,7 @@ def page(total: Survey, command: str) -> str:
     linux = os.uname().release.split("-")[0]
     answer = f"{counted.programs - steady - once:,} answered alike at once, {steady} not"
     if once:
-        answer += f", and {once} differed once and not in {AGAIN} further runs (a timer of the machine, which was busy)"
+        answer += f", and of {once} Linux gave both answers in {1 + AGAIN} runs, by its timers"
     lines = [
         "# Drawn programs",
         "",

@@ -501,6 +501,8 @@ class Tcp(Endpoint):
         if state is LISTEN or state is SYN_SENT:
             if state is SYN_SENT or how != SHUT_WR:
                 self.disconnect()
+            else:
+                self.notify(EVERYTHING)
             return
         self.shut_read = self.shut_read or how != SHUT_WR
         if how != SHUT_RD:

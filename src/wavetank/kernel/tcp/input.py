@@ -27,6 +27,7 @@ from wavetank.kernel.tcp.state import (
     FIN_WAIT2,
     LAST_ACK,
     LISTEN,
+    QUICK_ACKS,
     RST,
     SYN,
     SYN_RECV,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 _DELIVERED = int(Kind.SEGMENT_DELIVERED)
 _RST_OR_SYN = RST | SYN
 _PAGE = 4096
+_GROWS_WINDOW = 128  # tcp_event_data_recv
 
 
 def arrived(tcp: Tcp, segment: Segment) -> None:
@@ -297,9 +299,11 @@ def _accept(tcp: Tcp, data: bytes, flags: int) -> None:
         tcp.received_next += size
         tcp.ack_owed += size
         tcp.pushed += 1
-        tcp.received_at = kernel.now or 1
         if size > tcp.segment_size:
             tcp.segment_size = max(tcp.segment_size, min(size, tcp.mss))
+        if not tcp.received_at:
+            _first_data(tcp, size)
+        tcp.received_at = kernel.now or 1
         back = tcp.back
         if not back.calm:
             kernel.recorder.event(kernel.now, _DELIVERED, tcp.number, size)
@@ -313,6 +317,16 @@ def _accept(tcp: Tcp, data: bytes, flags: int) -> None:
                 tcp.notify(READABLE)
     if flags & FIN:
         _fin(tcp)
+
+
+def _first_data(tcp: Tcp, size: int) -> None:
+    """How many acknowledgements come at once: half as many as the window has segments (`tcp_incr_quickack`).
+
+    At least one while the window grows, which it does by segments of some size (`tcp_grow_window`).
+    """
+    tcp.quick_left = min(QUICK_ACKS, tcp.offered // (2 * tcp.segment_size) or 2)
+    if size >= _GROWS_WINDOW:
+        tcp.quick_left |= 1
 
 
 def _fin(tcp: Tcp) -> None:

@@ -246,7 +246,7 @@ def inherit(child: Tcp, listener: Tcp) -> None:
     child.options.update(listener.options)
     for name in (
         "keepalive", "low_water", "keep_idle", "keep_interval", "keep_count", "linger", "no_delay", "user_timeout",
-        "reuse_address", "reuse_port", "v6_only", "cork",
+        "reuse_address", "reuse_port", "v6_only", "cork", "shut_read", "shut_write",
     ):  # fmt: skip
         setattr(child, name, getattr(listener, name))
     if listener.send_fixed:

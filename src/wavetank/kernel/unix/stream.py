@@ -154,7 +154,7 @@ def _consume(sock: Unix, size: int, credentials: rights.Credentials | None) -> t
 
 
 def _peek(sock: Unix, size: int, credentials: rights.Credentials | None) -> tuple[list[bytes], list[rights.Right]]:
-    """The same, and all of it stays."""
+    """The same, and all of it stays. It looks on when it has enough, as far as to descriptors (`skb_peek_next`)."""
     parts: list[bytes] = []
     carried: list[rights.Right] = []
     for parcel in sock.queue:
@@ -165,7 +165,5 @@ def _peek(sock: Unix, size: int, credentials: rights.Credentials | None) -> tupl
         size -= len(part)
         if parcel.rights:
             carried = rights.duplicate(parcel.rights)
-            break
-        if not size:
             break
     return parts, carried
