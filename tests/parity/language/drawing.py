@@ -36,6 +36,7 @@ class Drawer:
     steps: list[Step] = field(default_factory=list)
     made: int = 0
     duplicated: bool = False
+    stale: bool = False
     waiting: str = ""
     waiting_kind: str = ""
 
@@ -260,6 +261,8 @@ def _send(d: Drawer) -> None:
             _send_more(d, name)
         return
     sizes = _SIZES if d.choose((0, 0, 0, 1)) == 0 or d.kinds[name] in ("tcp", "duplicate") else _SIZES + _LARGE
+    if d.stale:
+        sizes = _SIZES  # the number may be that of a TCP socket by now
     if d.kinds[name] in ("tcp", "duplicate"):  # no more than fits into every window: see `_fill_tcp`
         d.sent[d.kinds[name]] = d.sent.get(d.kinds[name], 0) + 1
         if d.sent[d.kinds[name]] > 3:
@@ -309,7 +312,7 @@ def _receive(d: Drawer) -> None:
 
 def _send_to(d: Drawer) -> None:
     name, to = d.some("udp", "datagram"), d.some("udp", "datagram", "listening", "tcp", "named")
-    sizes = d.choose((_SIZES, _SIZES + _LARGE, _LARGE))
+    sizes = _SIZES if d.stale else d.choose((_SIZES, _SIZES + _LARGE, _LARGE))
     target = f"at({to})" if d.choose((0, 0, 0, 1)) == 0 else "nobody()"
     d.do(f"{name}.sendto({_data(d, sizes)}, {target})")
 
@@ -329,6 +332,7 @@ def _close(d: Drawer) -> None:
     else:
         d.do(f"close({name})")
     if d.choose((0, 0, 1)) == 0 and kind not in ("reading", "writing", "duplicate"):
+        d.stale = True
         return  # what is closed may be used
     del d.kinds[name]
 
