@@ -15,6 +15,8 @@ import msgspec
 
 from wavetank.world.job import Target, decode_job, encode
 
+#: A small wrong change to the kernel to run with: see `tests.parity.language.mutating`.
+VARIABLE = "WAVETANK_TEST_MUTANT"
 SIZE = struct.Struct("<I")
 
 
@@ -26,6 +28,10 @@ def serve() -> None:
     from wavetank.kernel import shims
 
     shims.install()
+    if VARIABLE in os.environ:
+        from tests.parity.language.mutating import exchange_as_told
+
+        exchange_as_told()
     from wavetank.world import runtime
 
     runtime.prepare(target)

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 import msgspec
 
-from tests.support.world_server import SIZE
+from tests.support.world_server import SIZE, VARIABLE
 from wavetank.faults import AnyFault
 from wavetank.plan import Plan
 from wavetank.world.job import HostScript, Job, RunResult, Target, decode_result, encode
@@ -35,7 +35,8 @@ class Worlds:
             [sys.executable, "-P", "-c", _BOOT],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"},
+            env={"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+            | {name: value for name, value in os.environ.items() if name == VARIABLE},
             cwd=os.sep,
         )
         self._write(msgspec.msgpack.encode(target))

@@ -131,6 +131,8 @@ def _real(job: dict[str, Any]) -> tuple[bool, Any]:
 
 
 def _simulated(job: dict[str, Any]) -> tuple[bool, Any]:
+    import os
+
     from wavetank.kernel import core
 
     image = World(0, job["epoch_s"], ("image",))
@@ -139,6 +141,8 @@ def _simulated(job: dict[str, Any]) -> tuple[bool, Any]:
     core.K = image.kernel
     for face in job["faces"]:
         import_module(f"wavetank.kernel.{face}").install()
+    if "WAVETANK_TEST_MUTANT" in os.environ:
+        import_module("tests.parity.language.mutating").exchange_as_told()
     names = _names() | {"core": core, "harness": sys.modules[__name__]}
     if job["before"] is not None:
         _function(job["before"], names)()

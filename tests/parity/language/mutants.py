@@ -1,195 +1,62 @@
-"""Small wrong changes to the simulated kernel: do the programs notice them? `python -m tests.parity.language.mutants`.
+"""Do the tests notice small wrong changes to the simulated kernel? `python -m tests.parity.language.mutants`.
 
-Owns the list of changes that are possible inside the functions of a module (comparisons, arithmetic, constants,
-conditions, boolean operators), a seeded sample of them, and running the programs on each. Real Linux is asked once;
+Owns a seeded sample of the changes that `mutating` knows, and running the tests on each. Real Linux is asked once;
 each mutant is a fork of one interpreter with the simulated kernel in place, in which the code of one function is
-exchanged. A mutant is killed when any program sees something else than Linux showed, or when it crashes or does not
-come to an end.
+exchanged. A mutant is noticed when any program sees something else than Linux showed, or when it crashes or does not
+come to an end. On those that no program notices, the tests in virtual time of their module run.
 """
 
 from __future__ import annotations
 
-import ast
+import hashlib
+import json
 import os
 import pickle
+import random
+import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from types import CodeType, FunctionType
 from typing import Any
 
-ROOT = Path(__file__).parents[3]
-KERNEL = ROOT / "src" / "wavetank" / "kernel"
-FOLDERS = ("tcp", "udp", "unix")
-FILES = ("readiness.py", "eventpoll.py", "pipe.py")
-_COMPARED: dict[type[ast.cmpop], type[ast.cmpop]] = {
-    ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
-    ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In,
-}  # fmt: skip
-_COMPUTED: dict[type[ast.operator], type[ast.operator]] = {
-    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Add, ast.FloorDiv: ast.Mult, ast.BitOr: ast.BitAnd,
-    ast.BitAnd: ast.BitOr, ast.LShift: ast.RShift, ast.RShift: ast.LShift,
-}  # fmt: skip
+from tests.parity.language.comparing import Judges, batches, written
+from tests.parity.language.mutating import ROOT, VARIABLE, Mutant, mutants
+from tests.parity.language.program import Program
+from tests.parity.language.surveying import CHUNK, answers, draw, sources
+
+#: By folder: tests besides the programs, of timers and errors in virtual time against what Linux documents.
+TESTS = {
+    "tcp/": ("tests/unit/test_kernel_tcp.py", "tests/parity/test_tcp.py"),
+    "udp/": ("tests/unit/test_kernel_udp.py", "tests/parity/test_drawn_calls.py"),
+    "unix/": ("tests/unit/test_kernel_unix.py", "tests/parity/test_drawn_calls.py"),
+    "pipe.py": ("tests/unit/test_kernel_pipe.py", "tests/parity/test_drawn_calls.py"),
+    "": ("tests/unit/test_kernel_socket.py", "tests/parity/test_arguments.py"),
+}
 
 
-@dataclass(frozen=True)
-class Mutant:
-    """One change: the file, the function (by its line), which of its places, and what becomes of it."""
-
-    path: str
-    function: str
-    place: int
-    line: int
-    change: str
-
-    def __str__(self) -> str:
-        return f"{self.path}:{self.line} in {self.function}: {self.change}"
-
-
-def modules() -> list[Path]:
-    """The files that are changed."""
-    return sorted(
-        [path for name in FOLDERS for path in (KERNEL / name).glob("*.py")] + [KERNEL / name for name in FILES]
-    )
+def recorded(drawn: int, folder: Path) -> list[tuple[Program, Any]]:
+    """The programs that both answer alike, by hand and drawn, with what Linux showed: asked once for these sources."""
+    folder.mkdir(parents=True, exist_ok=True)
+    programs = [*written(), *(program for chunk in range(1, drawn // CHUNK + 1) for program in draw(chunk))]
+    told = hashlib.sha256("\n".join(map(str, programs)).encode()).hexdigest()[:16]
+    path = folder / f"answers-{sources()}-{told}.pickle"
+    if not path.exists():
+        with Judges() as judges:
+            alike = [
+                (program, real)
+                for batch in batches(programs, CHUNK)
+                for program, real, simulated in answers(judges, list(batch))
+                if real == simulated and not isinstance(real, str)
+            ]
+        path.write_bytes(pickle.dumps(alike))
+    return list(pickle.loads(path.read_bytes()))
 
 
-def mutants() -> list[Mutant]:
-    """Every change there is."""
-    found = []
-    for path in modules():
-        for name, function in _functions(ast.parse(path.read_text())):
-            for place, node in enumerate(_places(function)):
-                line, change = getattr(node, "lineno", function.lineno), _describe(node)
-                found.append(Mutant(str(path.relative_to(KERNEL)), name, place, line, change))
-    return found
-
-
-def _functions(tree: ast.Module) -> Iterator[tuple[str, ast.FunctionDef]]:
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef):
-            yield node.name, node
-        elif isinstance(node, ast.ClassDef):
-            yield from ((f"{node.name}.{each.name}", each) for each in node.body if isinstance(each, ast.FunctionDef))
-
-
-def _places(function: ast.FunctionDef) -> list[ast.AST]:
-    """The nodes of a function that can be changed. Texts of reports are no behaviour, and are left alone."""
-    if function.name in ("describe", "__repr__", "__str__"):
-        return []
-    found: list[ast.AST] = []
-    left_alone = {id(each) for node in ast.walk(function) if isinstance(node, ast.Assert) for each in ast.walk(node)}
-    for statement in function.body:
-        for node in ast.walk(statement):
-            if id(node) not in left_alone and _describe(node):
-                found.append(node)
-    return found
-
-
-def _describe(node: ast.AST) -> str:
-    """What becomes of a node; empty when it is left alone."""
-    match node:
-        case ast.Compare(ops=[op]) if type(op) in _COMPARED:
-            return f"{type(op).__name__} becomes {_COMPARED[type(op)].__name__}"
-        case ast.BinOp(op=op) if type(op) in _COMPUTED:
-            return f"{type(op).__name__} becomes {_COMPUTED[type(op)].__name__}"
-        case ast.BoolOp(op=op):
-            return f"{type(op).__name__} becomes {'Or' if isinstance(op, ast.And) else 'And'}"
-        case ast.UnaryOp(op=ast.Not()):
-            return "not is left out"
-        case ast.If() | ast.While():
-            return "the condition is turned round"
-        case ast.Constant(value=bool(value)):
-            return f"{value} becomes {not value}"
-        case ast.Constant(value=int(value)):
-            return f"{value} becomes {value + 1}"
-        case _:
-            return ""
-
-
-def _change(node: Any) -> None:
-    match node:
-        case ast.Compare():
-            node.ops = [_COMPARED[type(node.ops[0])]()]
-        case ast.BinOp():
-            node.op = _COMPUTED[type(node.op)]()
-        case ast.BoolOp():
-            node.op = ast.Or() if isinstance(node.op, ast.And) else ast.And()
-        case ast.UnaryOp():
-            node.op, node.operand = ast.Not(), ast.UnaryOp(ast.Not(), node.operand)
-        case ast.If() | ast.While():
-            node.test = ast.UnaryOp(ast.Not(), node.test)
-        case ast.Constant(value=bool(value)):
-            node.value = not value
-        case ast.Constant():
-            node.value += 1
-
-
-def changed_code(mutant: Mutant) -> CodeType:
-    """The code of the function with the change."""
-    path = KERNEL / mutant.path
-    tree = ast.parse(path.read_text())
-    function = dict(_functions(tree))[mutant.function]
-    _change(_places(function)[mutant.place])
-    ast.fix_missing_locations(tree)
-    holder: Any = compile(tree, str(path), "exec")
-    for name in mutant.function.split("."):
-        holder = next(each for each in holder.co_consts if isinstance(each, CodeType) and each.co_name == name)
-    assert isinstance(holder, CodeType)
-    return holder
-
-
-# ---- running them
-
-
-def exchange(mutant: Mutant) -> None:
-    """Put the change into the kernel of this interpreter."""
-    name = "wavetank.kernel." + mutant.path.removesuffix(".py").replace("/", ".")
-    holder: Any = sys.modules[name]
-    for part in mutant.function.split("."):
-        holder = vars(holder)[part] if isinstance(holder, type) else getattr(holder, part)
-    if isinstance(holder, property):
-        holder = holder.fget
-    function = getattr(holder, "__func__", holder)
-    assert isinstance(function, FunctionType)
-    function.__code__ = changed_code(mutant)
-
-
-def serve_mutants() -> None:
-    """Inside the simulated interpreter: mutants, programs and what Linux showed come in; who was noticed goes out."""
-    fork, wait, leave, write = os.fork, os.waitpid, os._exit, os.write
-    target, source = os.dup(1), sys.stdin.buffer
-    from tests.parity.language import serving
-
-    run = serving.simulated_runner()
-    job = pickle.load(source)
-    for mutant in [None, *job["mutants"]]:
-        child = fork()
-        if not child:
-            if mutant is not None:
-                exchange(mutant)
-            for program, real in job["programs"]:
-                if run(program) != real:
-                    leave(1)
-            leave(0)
-        noticed = wait(child, 0)[1] != 0
-        write(target, b"1" if noticed else b"0")
-
-
-def try_out(count: int, seed: int) -> Iterator[tuple[Mutant, bool]]:
-    """A sample of mutants, each with whether the programs notice it."""
-    import random  # here, as in the interpreter of the mutants these belong to what is simulated
-    import subprocess
-
-    from tests.parity.language.comparing import Judges, written
-
-    programs = written()
-    with Judges() as judges:
-        alike = [(program, real) for program, real, simulated in judges.run(programs) if real == simulated]
-    # A thread of the simulator does not survive a fork of the interpreter it was first made in.
-    seen = [(program, real) for program, real in alike if not any(step.later for step in program.steps)]
-    chosen = random.Random(seed).sample(mutants(), count)
-    boot = "from tests.parity.language.mutants import serve_mutants; serve_mutants()"
+def try_out(chosen: Sequence[Mutant], programs: list[tuple[Program, Any]]) -> Iterator[tuple[Mutant, bool]]:
+    """Mutants, each with whether the programs notice it."""
+    boot = "from tests.parity.language.mutating import serve_mutants; serve_mutants()"
     child = subprocess.Popen(
         [sys.executable, "-c", boot],
         env=os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}"},
@@ -199,7 +66,7 @@ def try_out(count: int, seed: int) -> Iterator[tuple[Mutant, bool]]:
     )
     assert child.stdin is not None
     assert child.stdout is not None
-    child.stdin.write(pickle.dumps({"mutants": chosen, "programs": seen}))
+    child.stdin.write(pickle.dumps({"mutants": chosen, "programs": programs}))
     child.stdin.close()
     assert child.stdout.read(1) == b"0", "the unchanged kernel is noticed"
     for mutant in chosen:
@@ -209,23 +76,43 @@ def try_out(count: int, seed: int) -> Iterator[tuple[Mutant, bool]]:
     child.wait()
 
 
+def noticed_by_tests(mutant: Mutant) -> bool:
+    """Whether the tests in virtual time of its module, or the parity tests that are no programs, notice it."""
+    tests = next(tests for part, tests in TESTS.items() if mutant.path.startswith(part))
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:randomly", "-p", "no:cacheprovider", *tests],
+        cwd=ROOT,
+        env=os.environ | {VARIABLE: json.dumps(asdict(mutant))},
+        capture_output=True,
+    )
+    return done.returncode == 1
+
+
 def main() -> None:
     """The command."""
     import argparse
 
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=300)
-    parser.add_argument("--seed", type=int, default=1)
+    parser = argparse.ArgumentParser(prog="python -m tests.parity.language.mutants", description=__doc__)
+    parser.add_argument("--count", type=int, default=300, help="size of the sample")
+    parser.add_argument("--seed", type=int, default=1, help="which sample")
+    parser.add_argument("--drawn", type=int, default=1000, help="drawn programs besides those written by hand")
+    parser.add_argument("--only", type=Path, help="a file of lines that this has printed: no others are tried")
+    parser.add_argument("--part", default="0/1", help="of N processes, which part of the sample is this one's: I/N")
+    parser.add_argument("--state", type=Path, default=Path("build/survey"), help="folder of what Linux has answered")
     given = parser.parse_args()
-    killed = total = 0
-    for mutant, noticed in try_out(given.count, given.seed):
-        total += 1
-        killed += noticed
-        if not noticed:
-            print(f"not noticed: {mutant}", flush=True)
-        if total % 25 == 0:
-            print(f"{killed} of {total} noticed", flush=True)
-    print(f"{killed} of {total} mutants noticed ({killed / total:.1%}), seed {given.seed}")
+    part, parts = map(int, given.part.split("/"))
+    chosen = random.Random(given.seed).sample(mutants(), given.count)
+    if given.only:
+        names = given.only.read_text()
+        chosen = [mutant for mutant in chosen if str(mutant) in names]
+    chosen = chosen[part::parts]
+    programs = recorded(given.drawn, given.state)
+    counts = Counter[str]()
+    for mutant, noticed in try_out(chosen, programs):
+        how = "by programs" if noticed else "by other tests" if noticed_by_tests(mutant) else "not noticed"
+        counts[how] += 1
+        print(f"{how}: {mutant}", flush=True)
+    print(f"{len(chosen)} mutants, {len(programs)} programs: " + ", ".join(f"{n} {how}" for how, n in counts.items()))
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ DIFFERENCES = (
         "Linux enlarges both as measured round trips and memory have it. They are compared until then.",
     ),
     (
-        "how soon data is acknowledged on a connection that was full or has carried much: `TIOCOUTQ` of some bytes, and "
+        "how soon data is acknowledged on a connection that was full or has carried much: `TIOCOUTQ` of little, and "
         "with it when Nagle's algorithm lets a small write go",
         "Linux acknowledges at once while its window can grow (`tcp_grow_window`), which follows from that memory.",
     ),

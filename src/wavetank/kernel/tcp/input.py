@@ -324,7 +324,7 @@ def _first_data(tcp: Tcp, size: int) -> None:
 
     At least one while the window grows, which it does by segments of some size (`tcp_grow_window`).
     """
-    tcp.quick_left = min(QUICK_ACKS, tcp.offered // (2 * tcp.segment_size) or 2)
+    tcp.quick_left = min(QUICK_ACKS, tcp.receive_limit // (2 * tcp.segment_size) or 2)
     if size >= _GROWS_WINDOW:
         tcp.quick_left |= 1
 
