@@ -26,6 +26,7 @@ SO_INCOMING_CPU, SO_ZEROCOPY = 49, 60
 TCP_CONGESTION = 13
 SOL_UDPLITE, UDPLITE_SEND_CSCOV, UDPLITE_RECV_CSCOV = 136, 10, 11
 
+_IPV6_UNICAST_HOPS, _IPV6_TCLASS = 16, 67
 _IP_TOS, _IP_TTL, _IP_MULTICAST_IF, _IP_MULTICAST_TTL, _IP_MULTICAST_LOOP = 1, 2, 32, 33, 34
 _IP_ADD_MEMBERSHIP, _IP_DROP_MEMBERSHIP = 35, 36
 
@@ -175,6 +176,8 @@ def _checked_ip(endpoint: Endpoint, name: int, value: int | bytes) -> int | byte
         return value
     number = value if isinstance(value, int) else int.from_bytes(value[:1], "little")
     if name == _IP_MULTICAST_LOOP:
+        if value == b"":
+            raise error(errno.EINVAL)
         return int(bool(number))
     if name == _IP_TOS:  # TCP keeps the bits of ECN to itself
         return number & (0xFC if stream else 0xFF)
@@ -199,6 +202,8 @@ def put(endpoint: Endpoint, level: int, name: int, value: Any) -> None:
         raise error(errno.ENOPROTOOPT)
     if level == IPPROTO_IP and endpoint.family in (AF_INET, AF_INET6):
         given = _checked_ip(endpoint, name, given)
+    if level == IPPROTO_IPV6 and given == -1:  # the usual value (`do_ipv6_setsockopt`)
+        given = {_IPV6_UNICAST_HOPS: 64, _IPV6_TCLASS: 0}.get(name, given)
     if endpoint.set_option(level, name, given):
         return
     if (level, name) == (SOL_SOCKET, SO_PASSCRED) and not _passes_credentials(endpoint):

@@ -191,6 +191,16 @@ def octets(machine: Machine, ip: str) -> bytes:
     return socket.inet_aton(ip)
 
 
+def packed(machine: Machine, form: str, *values: Any) -> bytes:
+    """`struct.pack`."""
+    return struct.pack(form, *values)
+
+
+def octets6(machine: Machine, ip: str) -> bytes:
+    """`struct in6_addr`."""
+    return socket.inet_pton(socket.AF_INET6, ip)
+
+
 def rights(machine: Machine, *things: Any) -> list[Any]:
     """Ancillary data that passes descriptors."""
     numbers = array.array("i", [machine.number(each) for each in things])
@@ -572,7 +582,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     **{
         function.__name__: function
         for function in (
-            listener, tcp, udp, pair, pipe, accept, at, nobody, abstract, path, data, linger, mreq, octets, rights,
+            listener, tcp, udp, pair, pipe, accept, at, nobody, abstract, path, data, linger, mreq, octets,
+            octets6, packed, rights,
             credentials, received, read, write, close, dup, dup2, fromfd, adopt, detach, descriptor, ioctl, flags,
             inheritable, blocking, kind_of, pipe_size, fill, flood, drain, transfer, register, modify, unregister, poll,
             state, pause, quiet, drain_sizes, repeat, maybe, unread, rst, family_of, long_name, into, from_into, parts,

@@ -567,7 +567,7 @@ def _dup(d: Drawer) -> None:
     source = d.some(*_SOCKETS, "reading", "writing", "duplicate")
     kind = d.kinds[source]
     d.duplicated = True
-    if d.waiting:
+    if d.waiting or source in d.flooded:
         return
     call = d.choose(("dup", "method", "dup2", "dup2", "fromfd"))
     if call == "method" and kind in _SOCKETS:
@@ -583,6 +583,8 @@ def _dup(d: Drawer) -> None:
 
 def _adopt(d: Drawer) -> None:
     source = d.some(*_SOCKETS)
+    if source in d.flooded:
+        return
     kind = d.kinds[source]
     d.do(f"detach({source})", source)
     d.kinds.pop(source)

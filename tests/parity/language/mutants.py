@@ -96,6 +96,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=300, help="size of the sample")
     parser.add_argument("--seed", type=int, default=1, help="which sample")
     parser.add_argument("--drawn", type=int, default=1000, help="drawn programs besides those written by hand")
+    parser.add_argument("--tests", action="store_true", help="the tests in virtual time, too, which take minutes")
     parser.add_argument("--only", type=Path, help="a file of lines that this has printed: no others are tried")
     parser.add_argument("--part", default="0/1", help="of N processes, which part of the sample is this one's: I/N")
     parser.add_argument("--state", type=Path, default=Path("build/survey"), help="folder of what Linux has answered")
@@ -109,7 +110,9 @@ def main() -> None:
     programs = recorded(given.drawn, given.state)
     counts = Counter[str]()
     for mutant, noticed in try_out(chosen, programs):
-        how = "by programs" if noticed else "by other tests" if noticed_by_tests(mutant) else "not noticed"
+        how = "by programs" if noticed else "not noticed"
+        if not noticed and given.tests and noticed_by_tests(mutant):
+            how = "by other tests"
         counts[how] += 1
         print(f"{how}: {mutant}", flush=True)
     print(f"{len(chosen)} mutants, {len(programs)} programs: " + ", ".join(f"{n} {how}" for how, n in counts.items()))

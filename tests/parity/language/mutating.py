@@ -21,6 +21,8 @@ from typing import Any
 #: The variable that names a change to the interpreters of `tests.unit.kernel_harness` and `tests.support.worlds`.
 VARIABLE = "WAVETANK_TEST_MUTANT"
 ROOT = Path(__file__).parents[3]
+#: Real seconds after which a program on a mutant does not come to an end.
+STUCK_S = 6
 KERNEL = ROOT / "src" / "wavetank" / "kernel"
 FOLDERS = ("tcp", "udp", "unix")
 FILES = ("readiness.py", "eventpoll.py", "pipe.py")
@@ -169,6 +171,7 @@ def serve_mutants() -> None:
     target, source = os.dup(1), sys.stdin.buffer
     from tests.parity.language import serving
 
+    serving.STUCK_S = STUCK_S
     run = serving.simulated_runner()
     job = pickle.load(source)
     for mutant in [None, *job["mutants"]]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from wavetank.kernel import refusals
 from wavetank.kernel.file import error
 from wavetank.kernel.udp import groups
-from wavetank.network.address import unmapped
+from wavetank.network.address import is_multicast, unmapped
 
 if TYPE_CHECKING:
     from wavetank.kernel.control import Control
@@ -76,7 +76,7 @@ def _parse_ipv6(wishes: Wishes, kind: int, data: bytes) -> None:
     elif kind == IPV6_HOPLIMIT and len(data) == 4:
         wishes.hops = _bounded(data, -1)
     elif kind == IPV6_TCLASS and len(data) == 4:
-        wishes.traffic_class = _bounded(data, -1)
+        wishes.traffic_class = _bounded(data, -1) & 0xFF  # -1 leaves as it is
     else:
         raise error(errno.EINVAL)
 
@@ -95,7 +95,10 @@ def mark(sock: Udp, packet: Packet, wishes: Wishes) -> None:
         if ":" in packet.target_ip
         else ((IPPROTO_IP, IP_TTL), (IPPROTO_IP, IP_TOS))
     )
-    packet.hops = _chosen(sock, wishes.hops, names[0], packet.hops)
+    if is_multicast(packet.target_ip):
+        packet.hops = sock.membership.hops if wishes.hops < 0 else wishes.hops
+    else:
+        packet.hops = _chosen(sock, wishes.hops, names[0], packet.hops)
     packet.traffic_class = _chosen(sock, wishes.traffic_class, names[1], packet.traffic_class)
 
 

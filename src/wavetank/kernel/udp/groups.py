@@ -40,10 +40,11 @@ _ANY: Final = ("0.0.0.0", "::")
 class Membership:
     """What a socket has set about groups."""
 
-    __slots__ = ("all_groups", "hops", "interface", "joined", "loop")
+    __slots__ = ("address", "all_groups", "hops", "interface", "joined", "loop")
 
     def __init__(self) -> None:
-        self.joined: set[tuple[str, int]] = set()  # group and interface
+        self.joined: dict[tuple[str, int], str] = {}  # by group and interface: the address it was joined with
+        self.address = _ANY[0]  # what IP_MULTICAST_IF has named
         self.interface = 0  # by which to send; 0: the routing table decides
         self.hops = 1
         self.loop = True
@@ -102,7 +103,8 @@ def route(sock: Udp, group: str, wanted: int) -> tuple[int, str]:
     # lo has no route for IPv6 groups (measured: ENETUNREACH).
     if not interface or (version6 and interface == LOOPBACK):
         raise error(errno.ENETUNREACH)
-    source = _own_address(stack, interface, version6=version6)
+    named = "" if version6 or sock.membership.address == _ANY[0] or is_broadcast(group) else sock.membership.address
+    source = named or _own_address(stack, interface, version6=version6)
     if not source:
         raise error(errno.ENETUNREACH)
     return interface, bound or source
@@ -163,21 +165,27 @@ def _declines(sock: Udp, group: str, interface: int) -> bool:
 # ---- joining and leaving
 
 
-def _join(sock: Udp, group: str, interface: int) -> None:
+def _join(sock: Udp, group: str, interface: int, address: str = "") -> None:
     if (group, interface) in sock.membership.joined:
         raise error(errno.EADDRINUSE)
-    sock.membership.joined.add((group, interface))
+    sock.membership.joined[group, interface] = address
     counters = sock.stack.counters
     key = f"group {interface} {group}"
     counters[key] = counters.get(key, 0) + 1
 
 
-def _leave(sock: Udp, group: str, interface: int) -> None:
+def _leave(sock: Udp, group: str, interface: int, address: str = "") -> None:
+    """By interface; without one, by the address it was joined with, or, without that, wherever it is."""
     joined = sock.membership.joined
-    found = next((item for item in sorted(joined) if item[0] == group and interface in (0, item[1])), None)
-    if found is None:
+    fitting = [
+        item
+        for item in sorted(joined)
+        if item[0] == group and (item[1] == interface if interface else address in ("", joined[item]))
+    ]
+    if not fitting:
         raise error(errno.EADDRNOTAVAIL)
-    joined.remove(found)
+    found = fitting[0]
+    del joined[found]
     sock.stack.counters[f"group {found[1]} {group}"] -= 1
 
 
@@ -195,8 +203,7 @@ def get_option(sock: Udp, level: int, name: int) -> int | bytes | None:
     membership = sock.membership
     if level == IPPROTO_IP:
         if name == IP_MULTICAST_IF:
-            ip = _own_address(sock.stack, membership.interface, version6=False) if membership.interface else _ANY[0]
-            return inet_pton(AF_INET, ip or _ANY[0])
+            return inet_pton(AF_INET, membership.address)
         return {
             IP_MULTICAST_TTL: membership.hops,
             IP_MULTICAST_LOOP: int(membership.loop),
@@ -231,7 +238,7 @@ def _set_ip(sock: Udp, name: int, value: int | bytes) -> bool:
     if name in (IP_ADD_MEMBERSHIP, IP_DROP_MEMBERSHIP):
         _change_ip_membership(sock, value, join=name == IP_ADD_MEMBERSHIP)
     elif name == IP_MULTICAST_IF:
-        membership.interface = _interface_option(sock, value)
+        membership.interface, membership.address = _interface_option(sock, value)
     elif name == IP_MULTICAST_TTL:
         membership.hops = abs(_number(value, -1, 255))  # -1 stands for the usual 1
     elif name == IP_MULTICAST_LOOP:
@@ -257,28 +264,30 @@ def _change_ip_membership(sock: Udp, value: int | bytes, *, join: bool) -> None:
     if join:
         if not interface:
             raise error(errno.ENODEV)
-        _join(sock, group, interface)
+        _join(sock, group, interface, ip)
+    elif ip == _ANY[0] and not index and not interface:
+        raise error(errno.ENODEV)
     else:
-        _leave(sock, group, 0 if ip == _ANY[0] and not index else interface or -1)
+        _leave(sock, group, index or interface, ip)
 
 
-def _interface_option(sock: Udp, value: int | bytes) -> int:
-    """IP_MULTICAST_IF: `struct in_addr`, `ip_mreq` or `ip_mreqn`."""
+def _interface_option(sock: Udp, value: int | bytes) -> tuple[int, str]:
+    """IP_MULTICAST_IF: `struct in_addr`, `ip_mreq` or `ip_mreqn`; the interface, and the address as it was given."""
     data = value.to_bytes(4, "little", signed=value < 0) if isinstance(value, int) else value
     if len(data) < 4:
         raise error(errno.EINVAL)
     index = struct.unpack_from("=i", data, 8)[0] if len(data) >= 12 else 0
+    ip = inet_ntop(AF_INET, data[4:8] if len(data) >= 8 else data[:4])
     if index:
         if index not in (LOOPBACK, ETHERNET):
             raise error(errno.EADDRNOTAVAIL)
-        return int(index)
-    ip = inet_ntop(AF_INET, data[4:8] if len(data) >= 8 else data[:4])
+        return int(index), ip
     if ip == _ANY[0]:
-        return 0
+        return 0, ip
     interface = _interface_of(sock.stack, ip)
     if not interface:
         raise error(errno.EADDRNOTAVAIL)
-    return interface
+    return interface, ip
 
 
 def _set_ipv6(sock: Udp, name: int, value: int | bytes) -> bool:
