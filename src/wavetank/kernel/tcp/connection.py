@@ -499,10 +499,7 @@ class Tcp(Endpoint):
         if self.phase is CONNECTING:
             self.phase = DISCONNECTING if state in (SYN_SENT, SYN_RECV, CLOSE) else CONNECTED
         if state is LISTEN or state is SYN_SENT:
-            if state is SYN_SENT or how != SHUT_WR:
-                self.disconnect()
-            else:
-                self.notify(EVERYTHING)
+            self.disconnect() if state is SYN_SENT or how != SHUT_WR else self.notify(EVERYTHING)
             return
         self.shut_read = self.shut_read or how != SHUT_WR
         if how != SHUT_RD:
