@@ -4,6 +4,7 @@
     bench/corpus/run.py                                    all rows, 500 runs or 60 s each
     bench/corpus/run.py redis-cancel-mixup --runs 100
     bench/corpus/run.py --write docs/results/corpus.md
+    bench/corpus/run.py --corpus bench/more                the rows of our own
 
 For each folder: an environment for the buggy and one for the fixed release (below --envs, made by `mkenv.py` from
 `env.json`), with this checkout of Wavetank in both; `wavetank explore workload.py` in the buggy one with the row's
@@ -56,12 +57,12 @@ REAL_LIMIT_S = 90.0
 def main() -> int:
     """Run the rows asked for, print the table, and write it where asked."""
     options = _options()
-    rows = options.rows or sorted(path.parent.name for path in HERE.glob("*/env.json"))
-    expected = tomllib.loads((HERE / "expected.toml").read_text())
+    rows = options.rows or sorted(path.parent.name for path in options.corpus.glob("*/env.json"))
+    expected = tomllib.loads((options.corpus / "expected.toml").read_text())
     one = _baseline if options.baseline else _row
     results = []
     for name in rows:
-        result = one(HERE / name, expected[name], options)
+        result = one(options.corpus / name, expected[name], options)
         results.append(result)
         print(json.dumps(result), flush=True)
     text = _baseline_page(results, options) if options.baseline else _page(results, options)
@@ -74,6 +75,7 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rows", nargs="*", metavar="ROW", help="folders; all when none is named")
+    parser.add_argument("--corpus", type=Path, default=HERE, help="the folder with the rows")
     parser.add_argument("--envs", type=Path, default=HERE / ".envs", help="where environments are kept")
     parser.add_argument("--runs", type=int, default=500)
     parser.add_argument("--seconds", type=int, default=60)
@@ -85,7 +87,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--baseline", action="store_true", help="perturb.py and faulty.py on real sockets instead")
     parser.add_argument("--write", type=Path, help="write the page here")
     options = parser.parse_args()
-    unknown = [row for row in options.rows if not (HERE / row / "env.json").exists()]
+    options.corpus = options.corpus.absolute()
+    unknown = [row for row in options.rows if not (options.corpus / row / "env.json").exists()]
     if unknown:
         parser.error(f"no row of the corpus: {', '.join(unknown)}")
     return options

@@ -5,8 +5,9 @@ type of error, user's line); it writes nothing.
 
 The idea: every draw is a function of its key, so leaving a fault or a choice out moves no other, and plain delta
 debugging works (Zeller and Hildebrandt, "Simplifying and isolating failure-inducing input", IEEE TSE 28(2), 2002); a
-cut that is left out joins the pieces on both its sides. Large pieces go first: all choices, single faults, the choices
-of one concern, of one stream; then ever smaller groups of single choices; at last gentler faults and smaller numbers.
+cut that is left out joins the pieces on both its sides. Large pieces go first: all choices, single faults, one half of
+the choices as long as the other alone does it, the choices of one concern, of one stream; then ever smaller groups of
+single choices; at last gentler faults and smaller numbers.
 Of the candidates tried together the first one in order wins, so the outcome does not depend on how many ran at a time.
 It stops at a time limit, and says so.
 """
@@ -112,7 +113,8 @@ class _Shrinking:
                     break
 
     def _drop_choices(self) -> None:
-        """Leave out the choices of one concern, of one stream, then ever smaller groups."""
+        """Leave out one half, the choices of one concern, of one stream, then ever smaller groups."""
+        self._halve()
         for group_of in (_concern, _stream):
             for name in dict.fromkeys(group_of(key) for key in self.choices):
                 group = [key for key in self.choices if group_of(key) == name]
@@ -128,6 +130,14 @@ class _Shrinking:
                 return
             else:
                 size = (size + 1) // 2
+
+    def _halve(self) -> None:
+        """Keep one half of the choices as long as it is enough: what has one cause is found in a few runs."""
+        while len(self.choices) > 1:
+            keys = list(self.choices)
+            first, second = keys[: len(keys) // 2], keys[len(keys) // 2 :]
+            if not self._keep([(self.faults, self._without(first)), (self.faults, self._without(second))]):
+                return
 
     def _without(self, keys: Iterable[str]) -> dict[str, int]:
         return without(self.choices, keys, self.verdict.opaque)
