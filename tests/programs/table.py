@@ -21,7 +21,8 @@ HEAD = """# The gallery
 Real libraries, unmodified, client and server on two simulated hosts that find each other by name; at least 100 KiB
 each way where the protocol carries data, one error path, an orderly close. Each runs in a calm world and under three
 seeds of the `mild` faults, and each of these runs is repeated and must have the same digest. The programs are in
-`tests/programs/gallery`; `make test` runs them. This page is written by `python -m tests.programs.table`.
+`tests/programs/gallery`; `make test` runs them, and `make test-long` those with a star. This page is written by
+`python -m tests.programs.table`.
 
 *repeats*: the whole digest, payload included, is equal. *opaque*: what the library sends comes from a random generator
 out of reach (an OpenSSL of its own); its payload is left out of the digest, and sizes are rounded.
@@ -42,6 +43,7 @@ class Facts(NamedTuple):
     title: str
     libraries: tuple[str, ...]
     opaque: str
+    long: bool
 
 
 def facts(name: str) -> Facts:
@@ -52,19 +54,21 @@ def facts(name: str) -> Facts:
         for node in tree.body
         if isinstance(node, ast.Assign)
         and isinstance(node.targets[0], ast.Name)
-        and node.targets[0].id in ("LIBRARIES", "OPAQUE")
+        and node.targets[0].id in ("LIBRARIES", "OPAQUE", "LONG")
     }
     title = (ast.get_docstring(tree) or "").splitlines()[0].rstrip(".")
-    return Facts(title, tuple(values["LIBRARIES"]), values.get("OPAQUE", ""))
+    return Facts(title, tuple(values["LIBRARIES"]), values.get("OPAQUE", ""), values.get("LONG", False))
 
 
 def page(versions: dict[str, str]) -> str:
     """The page, with these versions of the libraries."""
     rows = []
     for name in names():
-        title, libraries, opaque = facts(name)
+        title, libraries, opaque, long = facts(name)
         listed = ", ".join(f"{each} {versions.get(each, '?')}" for each in libraries) or "standard library"
-        rows.append(f"| `{name}` | {title} | {listed} | {f'opaque: {opaque}' if opaque else 'repeats'} |\n")
+        rows.append(
+            f"| `{name}`{'*' if long else ''} | {title} | {listed} | {f'opaque: {opaque}' if opaque else 'repeats'} |\n"
+        )
     return HEAD + "".join(rows)
 
 

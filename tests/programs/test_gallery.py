@@ -18,7 +18,10 @@ MILD = parse_families("mild")
 SEEDS = (1, 2, 3)
 
 
-@pytest.mark.parametrize("name", table.names())
+PROGRAMS = [pytest.param(name, marks=pytest.mark.long if table.facts(name).long else ()) for name in table.names()]
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
 def test_program(name: str) -> None:
     path = str(Path(gallery.__file__).with_name(f"{name}.py"))
     with Session(target.parse(f"{path}::scenario"), Settings(families=MILD)) as session:
