@@ -1,4 +1,4 @@
-"""logging's handlers for the network, behind a queue: socket, datagrams, syslog and HTTP; a server that is not there."""
+"""logging's handlers for the network, behind a queue: socket, datagrams, syslog and HTTP; a port that nobody serves."""
 
 import http.client
 import logging

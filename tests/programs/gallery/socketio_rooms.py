@@ -26,6 +26,7 @@ def serve(port):
     @server.event
     async def say(sid, text):
         await server.emit("said", text, room="room", skip_sid=sid)
+        return len(text)
 
     app = web.Application()
     server.attach(app)
@@ -45,7 +46,7 @@ async def talk(url):
     async with socketio.AsyncSimpleClient() as client:
         await client.connect(url, auth="known")
         assert await client.call("reverse", TEXT) == TEXT[::-1]
-        await client.emit("say", "hello")
+        assert await client.call("say", "hello") == 5
     async with socketio.AsyncSimpleClient() as client:
         try:
             await client.connect(url, auth="unknown")
