@@ -3,15 +3,17 @@
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from twisted.internet import protocol, reactor, threads
 from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.protocols.basic import LineReceiver
 from twisted.protocols.policies import TimeoutMixin
 
 from wavetank.check import CheckFailed, SansIO, check_protocol, play
+from wavetank.errors import UsageError
 
 LINES = b"hello\r\nto the world\r\nquit\r\n"
 
@@ -142,6 +144,51 @@ def test_a_factory_object_and_one_that_listens_are_factories() -> None:
         reactor.listenTCP(8000, protocol.ServerFactory.forProtocol(Lines))
 
     assert play(main, [b"a\r\n"], dialect="twisted").output == b"<a>\r\n"
+
+
+class Asking(Lines):
+    """A client of lines."""
+
+    def connectionMade(self) -> None:
+        self.sendLine(b"ready")
+
+
+class Connects(protocol.ClientFactory):
+    protocol = Asking
+    told: ClassVar[list[str]] = []
+
+    def clientConnectionLost(self, connector: Any, reason: Any) -> None:
+        self.told.append(type(reason.value).__name__)
+
+
+def by_connector() -> None:
+    reactor.connectTCP("example", 8000, Connects())
+
+
+def by_endpoint() -> Any:
+    return TCP4ClientEndpoint(reactor, "127.0.0.1", 8000).connect(protocol.ClientFactory.forProtocol(Asking))
+
+
+@pytest.mark.parametrize("connects", [by_connector, by_endpoint])
+def test_a_twisted_program_that_connects_is_checked_on_that_connection(connects: Any) -> None:
+    outcome = play(connects, [b"a\r\n"], dialect="twisted", end="eof")
+    assert (outcome.problems, outcome.output) == ([], b"ready\r\n<a>\r\n")
+    check_protocol(connects, LINES, dialect="twisted", seconds=1, examples=5)
+
+
+def test_the_client_factory_is_told_of_the_loss() -> None:
+    Connects.told.clear()
+    play(by_connector, [b"quit\r\n"], dialect="twisted")
+    assert Connects.told == ["ConnectionDone"]
+
+
+def test_a_second_connection_is_refused_in_one_line() -> None:
+    def twice() -> None:
+        by_connector()
+        by_connector()
+
+    with pytest.raises(UsageError, match="twice opens a second connection"):
+        play(twice, [b"a\r\n"], dialect="twisted")
 
 
 # ---- objects without I/O

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
@@ -107,6 +108,7 @@ class _Run:
         self._violations: list[ContractViolation] = []
         self._failures: list[tuple[BaseException, str]] = []
         self.listening: Any = None
+        self.connecting: _Connector | None = None
         self.line: Line | None = None
         self.outcome = Outcome()
 
@@ -122,13 +124,18 @@ class _Run:
     def _open(self, engine: ClockEngine) -> Generator[Any, Any, None]:
         ground = self._ground
         made = made_by(ground.factory, ground.given)
+        if isinstance(made, Deferred) and self.connecting is not None:
+            made.addErrback(lambda failure: None)  # of an endpoint: it fails when the check ends the connection
+            made = None
         if made is None and self.line is None:
             until = self._clock.seconds() + PATIENCE_S
             yield QUIET
-            while self.listening is None and (yield until):
+            while self.listening is None and self.connecting is None and (yield until):
                 pass
             made = self.listening
-        if self.line is None:
+        if self.connecting is not None:
+            self.join(self.connecting.built(ground.given), engine)
+        elif self.line is None:
             self.join(unwrapped(made, ground.given, "twisted", _PEER), engine)
 
     def join(self, protocol: Any, engine: ClockEngine) -> None:
@@ -139,6 +146,8 @@ class _Run:
             clock=self._clock.seconds,
         )  # fmt: skip
         speaker = speaker_for(monitor, None, ADDRESSES[1], ADDRESSES[0])
+        if self.connecting is not None:
+            speaker.on_lost = self.connecting.lost
         peer_side, peer = peer_speaker(None)
         self.line = Line(
             (peer_side, speaker),
@@ -151,12 +160,17 @@ class _Run:
         )
 
     def connects(self, client_factory: Any) -> Any:
-        """A program connects: its protocol is the one under test."""
-        raise UsageError(
-            f"{name_of(self._ground.given)} connects by itself",
-            why="with Twisted, check takes the protocol or its factory",
-            next="give the ClientFactory, or a function that returns the protocol",
-        )
+        """A program connects: the protocol of its factory is the one under test."""
+        if self.connecting is not None or self.line is not None or self.listening is not None:
+            raise UsageError(
+                f"{name_of(self._ground.given)} opens a second connection",
+                why="a check is about one connection, and there is nobody at the other end of another",
+                next="give the protocol what it gets from there, in place of the connection",
+            )
+        self.connecting = _Connector(client_factory)
+        client_factory.doStart()
+        client_factory.startedConnecting(self.connecting)
+        return self.connecting
 
     # ---- what came of it
 
@@ -250,6 +264,40 @@ class _Port:
 
     def stopListening(self) -> None:
         """Nobody else connects anyway."""
+
+
+class _Connector:
+    """What `connectTCP` returns; the connection is made in a later turn."""
+
+    def __init__(self, factory: Any) -> None:
+        self.factory = factory
+        self._protocol: Any = None
+
+    def built(self, given: Any) -> Any:
+        """The protocol of the connection that has been made."""
+        self._protocol = self.factory.buildProtocol(_PEER)
+        if self._protocol is None:
+            raise UsageError(f"{name_of(given)}: buildProtocol returned None: it refuses the connection")
+        return self._protocol
+
+    def lost(self, reason: Failure) -> None:
+        """The factory is told of the loss."""
+        self.factory.clientConnectionLost(self, reason)
+        self.factory.doStop()
+
+    def getDestination(self) -> IPv4Address:
+        """Where it connects to."""
+        return _PEER
+
+    def disconnect(self) -> None:
+        """Lose the connection."""
+        if self._protocol is not None and self._protocol.transport is not None:
+            self._protocol.transport.loseConnection()
+
+    stopConnecting = disconnect
+
+    def connect(self) -> None:
+        """The peer is there once: who connects again gets no answer."""
 
 
 class _Pool:

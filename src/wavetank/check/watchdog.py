@@ -32,6 +32,8 @@ SPIN_CPU_S: Final = 1.0
 #: Real seconds without a beat after which the code is blocked.
 BLOCKED_S: Final = 15.0
 _LOOK_EVERY_S: Final = 0.1
+#: The real one: while a run goes on, `time.monotonic` is that of the run, also in this thread.
+_monotonic: Final = time.monotonic
 
 
 class Stuck(SystemExit):
@@ -83,7 +85,7 @@ class Watchdog:
     def _watch(self) -> None:
         seen, since_cpu, since = -1, 0.0, 0.0
         while not self._over.wait(_LOOK_EVERY_S):
-            cpu, now = time.clock_gettime(self._clock_id), time.monotonic()
+            cpu, now = time.clock_gettime(self._clock_id), _monotonic()
             if not self._armed or self._beats != seen:
                 seen, since_cpu, since = self._beats, cpu, now
             elif cpu - since_cpu > SPIN_CPU_S or now - since > BLOCKED_S:
