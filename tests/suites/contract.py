@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 HOOKS = Path(__file__).with_name("contract_hooks.py")
-LIMIT_S = 3600.0
+LIMIT_S = 4 * 3600.0
 #: All of aiohttp's tests but its benchmarks and what runs in interpreters of its own, where no hook reaches.
 _AIOHTTP = ["tests", "--ignore-glob=tests/test_benchmarks_*", "--ignore=tests/isolated", "--ignore=tests/autobahn"]
 #: What a suite is run with, and the distribution whose version stands in the page.
