@@ -91,10 +91,7 @@ def test_the_page_tells_what_came_again_and_what_did_not() -> None:
     found = [Found("drawn 1.1", "once", 0), Found("drawn 1.2", "== steady", 3), Found("drawn 1.3", fin, 3)]
     total = Survey(Frequencies(1000, 24_000), found)
     text = page(total, "the command")
-    assert (
-        "- 997 answered alike at once, 1 not, 1 by a difference that is listed, and of 1 Linux gave both answers in 4 runs"
-        in text
-    )
+    assert "- 997 answered alike at once, 1 not, 1 by a difference that is listed, and of 1 Linux gave both" in text
     assert "24.0 calls each" in text
     assert "== steady" in text
     assert "Listed: how soon a FIN without data is acknowledged." in text

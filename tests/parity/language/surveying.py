@@ -31,7 +31,7 @@ AGAIN = 3
 _SOURCES = (
     "src/wavetank/kernel",
     "src/wavetank/network",
-    *(f"tests/parity/language/{name}.py" for name in ("calls", "counting", "drawing", "machine", "program", "serving")),
+    *(f"tests/parity/language/{name}.py" for name in ("calls", "counting", "drawing", "machine", "program")),
 )
 
 
