@@ -55,6 +55,17 @@ _LISTED = (
         re.compile(r"shutdown|close|release"),
         "how soon a FIN without data is acknowledged",
     ),
+    (
+        re.compile(r"! "),
+        re.compile(r"TCP_LINGER2, -1\)[\s\S]*close\("),
+        "how soon a FIN without data is acknowledged, which with a negative TCP_LINGER2 is when RST is sent",
+    ),
+    (
+        re.compile(r"! .*TIOCOUTQ\)"),
+        re.compile(r"flood\("),
+        "how soon data is acknowledged on a connection that was full",
+    ),
+    (re.compile(r"simulated .*NotSimulated"), re.compile(""), "not simulated, and refused by name"),
 )
 
 
