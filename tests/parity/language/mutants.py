@@ -8,6 +8,7 @@ come to an end. On those that no program notices, the tests in virtual time of t
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
 import os
@@ -88,6 +89,33 @@ def noticed_by_tests(mutant: Mutant) -> bool:
     return done.returncode == 1
 
 
+def page(printed: str, seed: int) -> str:
+    """The page of results, from what one or several processes have printed."""
+    rows = sorted({line for line in printed.splitlines() if line.startswith(("by ", "not noticed:"))})
+    counts = Counter(row.partition(":")[0] for row in rows)
+    noticed = len(rows) - counts["not noticed"]
+    left = [row.removeprefix("not noticed: ").replace("_", "\\_") for row in rows if row.startswith("not")]
+    return "\n".join(
+        [
+            "# Mutants of the simulated kernel",
+            "",
+            f"- date: {datetime.datetime.now(datetime.UTC).date()}",
+            f"- command: `python -m tests.parity.language.mutants --seed {seed}`, by several processes (`--part`),",
+            "  then `--read LOG ... --write docs/results/mutants.md`",
+            f"- CPython {sys.version.split()[0]}; changes to TCP, UDP, UNIX sockets, readiness and pipes; on each, the",
+            "  programs written by hand and some drawn ones run until one sees what Linux did not show",
+            "",
+            f"Of a sample of 300, {len(rows)} were tried; {noticed} are noticed ({noticed / max(1, len(rows)):.1%}), "
+            f"{counts['by other tests']} of them by the",
+            "tests in virtual time alone. The aim is 90 %. Those not noticed are not explained one by one: many are",
+            "timers, faults and links between hosts, which loopback does not show.",
+            "",
+            *(f"- {each}" for each in left),
+            "",
+        ]
+    )
+
+
 def main() -> None:
     """The command."""
     import argparse
@@ -100,7 +128,14 @@ def main() -> None:
     parser.add_argument("--only", type=Path, help="a file of lines that this has printed: no others are tried")
     parser.add_argument("--part", default="0/1", help="of N processes, which part of the sample is this one's: I/N")
     parser.add_argument("--state", type=Path, default=Path("build/survey"), help="folder of what Linux has answered")
+    parser.add_argument("--read", type=Path, nargs="+", default=[], help="what processes have printed: no others run")
+    parser.add_argument("--write", type=Path, help="the page to write, from what --read names")
     given = parser.parse_args()
+    if bool(given.read) != bool(given.write):
+        parser.error("--read and --write belong together")
+    if given.read:
+        given.write.write_text(page("".join(path.read_text() for path in given.read), given.seed))
+        return
     part, parts = map(int, given.part.split("/"))
     chosen = random.Random(given.seed).sample(mutants(), given.count)
     if given.only:
