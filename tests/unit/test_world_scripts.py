@@ -129,6 +129,28 @@ def test_files_that_a_run_writes_have_times_of_the_world(tmp_path: Path) -> None
     assert len(digests) == 1
 
 
+def test_inotify_tells_what_changes_and_stops_nobody(tmp_path: Path) -> None:
+    script = """
+        import ctypes, os, struct, tempfile, threading, time
+
+        libc = ctypes.CDLL(None)
+        place = tempfile.mkdtemp()
+        fd = libc.inotify_init()
+        assert libc.inotify_add_watch(fd, place.encode(), 0x100) > 0  # IN_CREATE
+
+        def change():
+            time.sleep(5)
+            open(os.path.join(place, "new"), "w").close()
+
+        threading.Thread(target=change).start()
+        _, mask, _, length = struct.unpack_from("iIII", event := os.read(fd, 4096))
+        print(hex(mask), event[16 : 16 + length].rstrip(b"\\0"), 5 <= time.monotonic() - 100_000 < 10)
+    """
+    result = run_script(tmp_path, dedent(script))
+    assert result.failure is None, result.failure.traceback
+    assert stdout_of(result, "main/script").splitlines() == ["0x100 b'new' True"]
+
+
 def test_a_pipe_with_a_name_is_refused(tmp_path: Path) -> None:
     result = run_script(tmp_path, "import os\nos.mkfifo('pipe')\n")
     assert result.failure is not None

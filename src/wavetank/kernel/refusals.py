@@ -63,6 +63,11 @@ MODULES: Final = {
     "zmq.backend.cython": _C_SOCKETS,
     "confluent_kafka.cimpl": _C_SOCKETS,
     "pyodbc": _C_SOCKETS,
+    "_pylibmc": _C_SOCKETS,
+    "curl_cffi._wrapper": _C_SOCKETS,
+    "pynng._nng": _C_SOCKETS,
+    "ssh2.session": _C_SOCKETS,
+    "granian._granian": _C_LOOP,
     "rloop": _C_LOOP,
 }
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from wavetank.kernel import core, refusals
 from wavetank.kernel.arguments import as_int, bytes_of, letting_go
-from wavetank.kernel.descriptors import filetimes, transfer
+from wavetank.kernel.descriptors import filetimes, inotify, transfer
 from wavetank.kernel.descriptors.table import (
     RealFile,
     is_protected,
@@ -63,6 +63,7 @@ class Calls:
         """At most `length` bytes."""
         target = resolve(fd)
         if isinstance(target, int):
+            inotify.wait_for_events(target)
             data: bytes = real.read(target, length)
             return data
         if length < 0:
