@@ -139,7 +139,7 @@ def _put_socket(tcp: Tcp, name: int, value: int | bytes) -> bool:
         timers.arm_keepalive(tcp)
     elif name == SO_RCVLOWAT:
         tcp.low_water = 0x7FFF_FFFF if value < 0 else value or 1
-        if tcp.unread >= tcp.low_water:
+        if tcp.unread >= tcp.low_water or tcp.fin_received:  # SOCK_DONE (tcp_data_ready)
             tcp.notify(READABLE)
     elif name in (SO_SNDBUF, SO_SNDBUFFORCE):
         tcp.send_limit = max(2 * min(value & 0xFFFF_FFFF, tcp.stack.profile.wmem_max), SEND_BUFFER_MIN)
