@@ -85,6 +85,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--python313", default="python3.13", help="CPython 3.13.0, for the row that is about it")
     parser.add_argument("--no-fixed", action="store_true", help="leave out the exploration of the fixed releases")
     parser.add_argument("--baseline", action="store_true", help="perturb.py and faulty.py on real sockets instead")
+    parser.add_argument("--note", default="", help="what the page shall say of the machine and the moment")
     parser.add_argument("--write", type=Path, help="write the page here")
     options = parser.parse_args()
     options.corpus = options.corpus.absolute()
@@ -223,10 +224,13 @@ def _baseline(folder: Path, check: dict[str, Any], options: argparse.Namespace) 
 
 def _head(title: str, options: argparse.Namespace) -> list[str]:
     now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
-    command = " ".join(["bench/corpus/run.py", *options.rows, *(["--baseline"] if options.baseline else [])])
+    own = [] if options.corpus == HERE else ["--corpus", str(options.corpus.relative_to(ROOT))]
+    how = ["--baseline"] if options.baseline else []
+    command = " ".join(["bench/corpus/run.py", *options.rows, *own, *how])
     limits = f"{options.runs} runs or {options.seconds} s for each side of each row"
     machine = f"{os.cpu_count()} processors, {platform.system()} {platform.release()}"
-    return [f"# {title}", "", f"{now}, `{command}`; {limits}; {machine}.", ""]
+    note = f" {options.note}" if options.note else ""
+    return [f"# {title}", "", f"{now}, `{command}`; {limits}; {machine}.{note}", ""]
 
 
 def _page(results: list[dict[str, Any]], options: argparse.Namespace) -> str:
@@ -252,7 +256,17 @@ def _page(results: list[dict[str, Any]], options: argparse.Namespace) -> str:
             + ("" if each["passes_fixed"] else " (its plan fails on the fixed release, too)")
             for each in missed
         ]
-    return "\n".join(lines) + "\n"
+    alarmed = [each for each in run if each["alarms"]]
+    if alarmed:
+        lines += ["", "Alarms of fixed releases:", ""]
+        lines += [
+            f"- {each['row']}: {alarm['kind']}: {_cell(alarm['error'][:160])}; {_cell('; '.join(alarm['plan'][:4]))}"
+            for each in alarmed
+            for alarm in each["alarm"]
+        ]
+    expected = tomllib.loads((options.corpus / "expected.toml").read_text())
+    notes = [f"- {each['row']}: {expected[each['row']]['note']}" for each in run if "note" in expected[each["row"]]]
+    return "\n".join([*lines, *(["", "Notes:", "", *notes] if notes else [])]) + "\n"
 
 
 def _line(each: dict[str, Any]) -> str:

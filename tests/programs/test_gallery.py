@@ -1,7 +1,11 @@
-"""Every program of the gallery: calm, and under three seeds of `mild`, each run repeated with the same digest."""
+"""Every program of the gallery: calm, and under three seeds of `mild`, each run repeated with the same digest.
+
+The last seed is run once more with all protocols watched, which must see nothing.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -34,6 +38,9 @@ def test_program(name: str) -> None:
             verdict = confirm(session, plan, result)
             assert not verdict.parted, f"{plan.lines()}\n{verdict.parted}"
             opaque.update(verdict.opaque)
+        session.settings = replace(session.settings, oracle=("contract",))
+        watched = session.run(plans[-1]).failure
+        assert watched is None, f"an alarm of the oracle contract: {watched.error}\n{watched.traceback}"
     assert not opaque or table.facts(name).opaque, f"payload that does not repeat: {sorted(opaque)}"
 
 
