@@ -192,7 +192,7 @@ class socket:
     def _sim_deadline(self, file: Endpoint, flags: int = 0) -> int:
         """Until when to wait: FAR for ever, -1 not at all."""
         timeout = self._sim_timeout
-        if flags & MSG_DONTWAIT or (not timeout and file.nonblocking):
+        if not timeout and (flags & MSG_DONTWAIT or file.nonblocking):  # with a timeout CPython waits by itself
             return -1
         return core.K.now + timeout if timeout else FAR  # a duplicate may have set the descriptor to wait
 
@@ -356,6 +356,8 @@ class socket:
                 if sent:
                     return sent
                 raise
+            if file.family == AF_UNIX and not sent:
+                file.raise_error()  # who waits for room hears of an error before the end (sock_alloc_send_pskb)
             taken = file.send(view[sent:], flags)
             if taken is not None:
                 sent += taken
