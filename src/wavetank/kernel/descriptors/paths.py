@@ -11,6 +11,7 @@ import errno
 import os
 import posix
 import stat
+import sys
 from typing import Any, Final
 
 from wavetank.kernel import core, refusals
@@ -216,9 +217,17 @@ def _own(call: str, found: files.SocketFile | None, path: Any, uid: int, gid: in
     found.gid = found.gid if gid == -1 else gid
 
 
+def _replace_in_glob(face: Paths) -> None:
+    """From 3.13 on, classes of `glob` keep `os.scandir`, for `pathlib`; which is imported before this."""
+    for kind in list(vars(sys.modules.get("glob", os)).values()):
+        if isinstance(kind, type) and getattr(kind, "scandir", None) is real.scandir:
+            kind.scandir = staticmethod(face.scandir)  # type: ignore[attr-defined]
+
+
 def install() -> None:
     """Replace the calls in `os` and in `posix`."""
     face = Paths()
     replace_calls(face, os, posix)
+    _replace_in_glob(face)
     for name, call in public_calls(face).items():
         join_sets(name, call)
