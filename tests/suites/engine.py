@@ -112,7 +112,7 @@ def compare(
             real = {name: real[name] for name in real if any(fnmatch(name, f"*{each}*") for each in patterns)}
     else:
         real = _side(_real, target, patterns, folder)
-        if kept and not patterns:
+        if kept and real and not patterns:
             kept.write_text(json.dumps({name: asdict(outcome) for name, outcome in real.items()}))
     return Comparison(target, real, _side(_simulated, target, patterns, folder))
 

@@ -11,17 +11,14 @@ import pytest
 
 from tests.suites.engine import Comparison, Outcome, compare
 from tests.suites.named import NEEDS, SUITES
-from tests.suites.others import chosen, falls_short, kind_of, reasons, row, skipped, write_page
+from tests.suites.others import chosen, falls_short, kind_of, reasons, row, shares, skipped, write_page
 
 ROOT = Path(__file__).parents[2]
-#: The least share of what passes on the real system, where it is not all.
-SHARES = {
-    "trio ssl": 0.98,  # a server's thread may come too late for the last words of TLS 1.3: a race on Linux, too
-    "twisted.web": 0.99,  # CGI scripts are processes
-    "tornado process": 0.5,
-}
-INSTALLED = [name for name, suite in SUITES.items() if not suite.project]
-PROJECTS = sorted({suite.project for suite in SUITES.values() if suite.project})
+#: What the page says, and how much less may be found: releases of the projects differ.
+FIGURES = shares(ROOT / "docs/results/other-suites.md")
+TOLERANCE = 0.01
+INSTALLED = [name for name in FIGURES if not SUITES[name].project]
+PROJECTS = sorted({SUITES[name].project for name in FIGURES} - {""})
 
 
 @pytest.mark.long
@@ -32,7 +29,7 @@ def test_an_installed_suite(name: str, record_property: Callable[[str, object], 
         pytest.skip(f"{name.split()[0]} is not installed")
     comparison = compare(SUITES[name].target)
     record_property("passed", f"{len(comparison.passed)} of {len(comparison.passed_real)}")
-    assert not falls_short(comparison, SHARES.get(name, 1.0)), "\n".join(reasons(name, comparison))
+    assert not falls_short(comparison, FIGURES[name] - TOLERANCE), "\n".join(reasons(name, comparison))
 
 
 @pytest.mark.long
@@ -51,8 +48,10 @@ def test_the_suites_of_an_archive(project: str, tmp_path: Path) -> None:
         file.extractall(tmp_path / "unpacked", filter="data")
     (folder,) = (tmp_path / "unpacked").iterdir()
     folder.rename(tmp_path / "unpacked" / project)
-    command = [str(python), "-m", "tests.suites.others", "--sources", str(tmp_path / "unpacked"), "--least", "0.95"]
-    done = subprocess.run([*command, project], cwd=ROOT, capture_output=True, text=True)
+    names = [name for name in FIGURES if SUITES[name].project == project]
+    least = str(min(FIGURES[name] for name in names) - TOLERANCE)
+    command = [str(python), "-m", "tests.suites.others", "--sources", str(tmp_path / "unpacked"), "--least", least]
+    done = subprocess.run([*command, *names], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
 
 
@@ -76,6 +75,7 @@ def test_what_counts_is_what_passes_on_the_real_system() -> None:
     assert kind_of("refused: os.fork") == "starts a process of the real system"
     assert kind_of("refused: socket.send(MSG_OOB)") == "a call that is refused by name"
     assert kind_of("fail: AssertionError") == ""
+    assert kind_of("fail: OSError: network is unreachable") == ""
 
 
 def test_a_share_is_held() -> None:
@@ -85,6 +85,12 @@ def test_a_share_is_held() -> None:
     assert not falls_short(found, 0.5)
     assert falls_short(found, 0.51)
     assert falls_short(Comparison("m", {}, {}), 0.1)  # nothing ran
+
+
+def test_the_target_is_reached() -> None:
+    assert len(FIGURES) > 30
+    assert FIGURES.keys() <= SUITES.keys()
+    assert sum(share >= 0.95 for share in FIGURES.values()) >= len(FIGURES) - 1
 
 
 def test_the_page_keeps_the_rows_of_other_suites(tmp_path: Path) -> None:
@@ -97,6 +103,7 @@ def test_the_page_keeps_the_rows_of_other_suites(tmp_path: Path) -> None:
     assert "| trio socket | 5 | 4 | 1 | 2 | 1 | 25.0% |" in text
     assert "| mine | 5 |" in text
     assert "| **all** | 10 | 8 | 2 | 4 | 2 | 25.0% |" in text
+    assert shares(page) == {"trio socket": 0.25, "mine": 0.25}
     assert text.count("AssertionError: 1 != 2") == 1
     assert text.endswith("By hand.\n")
 
