@@ -91,12 +91,11 @@ def noticed_by_tests(mutant: Mutant) -> bool:
 
 def page(printed: str, seed: int) -> str:
     """The page of results, from what one or several processes have printed."""
-    said: dict[str, str] = {}
-    for line in sorted(printed.splitlines(), reverse=True):  # of two answers about one, that it is noticed comes last
-        how, colon, mutant = line.partition(": ")
-        if colon and how in ("by programs", "by other tests", "not noticed"):
-            said[mutant] = how
-    rows = [f"{how}: {mutant}" for mutant, how in sorted(said.items())]
+    lines = printed.splitlines()
+    rows = sorted(line for line in lines if line.startswith(("by programs: ", "not noticed: ")))
+    for line in {line for line in lines if line.startswith("by other tests: ")}:  # asked about later
+        before = line.replace("by other tests", "not noticed")
+        rows = [line if row == before else row for row in rows] if before in rows else [*rows, line]
     counts = Counter(row.partition(":")[0] for row in rows)
     noticed = len(rows) - counts["not noticed"]
     left = [row.removeprefix("not noticed: ").replace("_", "\\_") for row in rows if row.startswith("not")]
@@ -112,8 +111,9 @@ def page(printed: str, seed: int) -> str:
             "",
             f"Of a sample of 300, {len(rows)} were tried; {noticed} are noticed ({noticed / max(1, len(rows)):.1%}), "
             f"{counts['by other tests']} of them by the",
-            "tests in virtual time alone, which were asked about some of TCP's only. The aim is 90 %. Those not noticed",
-            "are not explained one by one: many are timers, faults and links between hosts, which loopback does not show.",
+            "tests in virtual time alone, which were asked about some of TCP's only. The aim is 90 %. Those not",
+            "noticed are not explained one by one: many are timers, faults and links between hosts, which loopback",
+            "does not show.",
             "",
             *(f"- {each}" for each in left),
             "",
