@@ -489,7 +489,7 @@ def test_what_is_not_simulated_says_so() -> None:
             "fcntl.flock": lambda: fcntl.flock(writer, fcntl.LOCK_EX),
             "fcntl.lockf": lambda: fcntl.lockf(writer, fcntl.LOCK_EX),
             "fcntl.fcntl": lambda: fcntl.fcntl(reader, fcntl.F_SETOWN, 1),
-            "fcntl.ioctl": lambda: fcntl.ioctl(one, 0x8915, bytes(256)),
+            "fcntl.ioctl": lambda: fcntl.ioctl(one, 0x8912, bytes(256)),
             "os.dup2": lambda: os.dup2(reader, 50),
             "os.fstatvfs": lambda: os.fstatvfs(reader),
             "os.listxattr": lambda: os.listxattr(reader),

@@ -656,3 +656,31 @@ def test_each_fault_repeats_and_shrinks_to_itself(worlds: Worlds, fault: AnyFaul
 def test_without_faults_everything_works(worlds: Worlds) -> None:
     passed(worlds.run("everything_works"))
     passed(worlds.run("everything_works", faults=AROUND))
+
+
+# ---- faults of the scenario itself
+
+
+def waits_as_told(world: World) -> None:
+    def answer() -> None:
+        listener = socket.create_server(("", 8000))
+        while True:
+            with listener.accept()[0] as connection:
+                connection.sendall(connection.recv(100))
+
+    def ask() -> float:
+        began = time.monotonic()
+        with socket.create_connection(("server", 8000)) as connection:
+            connection.sendall(b"hello")
+            assert connection.recv(100) == b"hello"
+        return time.monotonic() - began
+
+    world.host("server").run(answer)
+    world.sleep(0.1)
+    world.inject(Latency(delay_s=2.0, target="server -> client", when="connect #1"))
+    print(world.host("client").run(ask).result())
+
+
+def test_the_bound_on_drawn_delays_is_not_for_what_a_scenario_injects(worlds: Worlds) -> None:
+    result = passed(worlds.run("waits_as_told", plan=Plan(seed=0, epoch_s=0, delay_limit_s=1.0)))
+    assert 4.0 < float(stdout_of(result, "director")) < 4.1

@@ -53,6 +53,7 @@ class Fabric:
         self.over = False  # no fault begins any more
         #: Bound of the delay that faults add to one exchange (`Plan.delay_limit_s`), or None.
         self.delay_limit_ns: int | None = None
+        self._exact: list[AnyFault] = []  # faults that the bound is not for
         self.on_drop: Callable[[Path, Any], object] = lambda path, packet: None
         #: Called when a fault begins (True) or ends (False), for those that are not the network's.
         self.other_fault: Callable[[AnyFault, bool], object] = lambda fault, begins: None
@@ -149,8 +150,13 @@ class Fabric:
 
     # ---- faults
 
-    def inject(self, fault: AnyFault) -> None:
-        """Put a fault in force at its time, or after its event, and end it after its duration."""
+    def inject(self, fault: AnyFault, *, exact: bool = False) -> None:
+        """Put a fault in force at its time, or after its event, and end it after its duration.
+
+        `exact`: what it delays is delayed by just that, whatever the bound.
+        """
+        if exact:
+            self._exact.append(fault)
         if fault.event is not None:
             self.watches.append(Watch(fault))
             self._refresh()
@@ -212,7 +218,7 @@ class Fabric:
         rules.configure(path, self._aimed, watched=watched)
 
     def _aim(self) -> None:
-        self._aimed = [rules.Aimed(fault, self.aim_of(fault)) for fault in self.active]
+        self._aimed = [rules.Aimed(fault, self.aim_of(fault), fault in self._exact) for fault in self.active]
 
     def aim_of(self, fault: AnyFault) -> Target:
         """What a fault aims at, with the names of hosts for their addresses."""
@@ -250,7 +256,10 @@ class Fabric:
             aim = self.aim_of(watch.fault)
             if watch.counts(kind, aim, path):
                 self.watches.remove(watch)
-                self._begin_later(watch.fault_at(aim, path, self.clock.now))
+                fault = watch.fault_at(aim, path, self.clock.now)
+                if watch.fault in self._exact:
+                    self._exact.append(fault)
+                self._begin_later(fault)
 
     def _begin_later(self, fault: AnyFault) -> None:
         # By the heap even when it is due now: who saw the event is in the midst of a system call.

@@ -118,6 +118,10 @@ class Allowance:
         self.filled_at = now
 
 
+#: What faults may delay that a scenario injects itself: as much as they say.
+UNBOUNDED: Final = Allowance(None)
+
+
 class Link:
     """Directed, from host to host, or a host's loopback (`source == target`)."""
 
@@ -142,6 +146,7 @@ class Path:
         "allowance",
         "bandwidth",
         "borders",
+        "bound",
         "broken",
         "busy_until",
         "calm",
@@ -207,7 +212,7 @@ class Path:
         self.deliver = deliver
         self.shape = shape
         self.dropped = dropped
-        self.allowance = allowance
+        self.allowance = self.bound = allowance
         port = f":{receiver.port}" if receiver.side == "accepting" else ""
         back = f":{sender.port}" if sender.side == "accepting" else ""
         number = f" #{ordinal}" if ordinal else ""

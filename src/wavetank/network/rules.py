@@ -34,20 +34,23 @@ from wavetank.faults import (
     Truncate,
 )
 from wavetank.network.lateness import JITTER_STEP_NS
-from wavetank.network.link import Link, Path
+from wavetank.network.link import UNBOUNDED, Link, Path
 
 #: Faults that strike connections, one by one.
 STRIKES: Final = (Reset, Eof)
 #: Faults that, when they begin at an event, concern the connection of the event alone.
 OF_ONE_CONNECTION: Final = (Reset, Eof, Stall, Drop)
+#: Faults that cost time.
+_DELAYING: Final = (Latency, Bandwidth, SlowReader, Loss)
 _FULL: Final = 65536
 
 
 class Aimed(NamedTuple):
-    """A fault in force, and what it aims at, by names of hosts."""
+    """A fault in force, and what it aims at, by names of hosts. `exact`: no bound of the plan is for it."""
 
     fault: AnyFault
     aim: Target
+    exact: bool
 
 
 def blocks(active: Iterable[AnyFault], link: Link) -> int:
@@ -68,12 +71,13 @@ def configure(path: Path, active: Iterable[Aimed], *, watched: bool) -> None:
     delay, jitter, keep, once, in_turn = 0, 0.0, 1.0, 1.0, 1.0
     path.bandwidth = path.max_piece = path.reader_rate = path.send_limit = path.receive_limit = 0
     path.truncate_to = -1
-    path.dropping = path.refusing = stalled = False
+    path.dropping = path.refusing = stalled = exact = False
     strikes: list[AnyFault] = []
     datagrams = path.shape is None
-    for fault, aim in active:
+    for fault, aim, as_it_says in active:
         if not aims_at(fault, aim, path):
             continue
+        exact = exact or (as_it_says and isinstance(fault, _DELAYING))
         match fault:
             case Latency():
                 delay += round(fault.delay_s * 1e9)
@@ -111,6 +115,7 @@ def configure(path: Path, active: Iterable[Aimed], *, watched: bool) -> None:
     path.duplicate_rate, path.reorder_rate = round((1.0 - once) * _FULL), round((1.0 - in_turn) * _FULL)
     path.strikes = tuple(strikes)
     path.watched = watched
+    path.allowance = UNBOUNDED if exact else path.bound
     changed, path.stalled = stalled is not path.stalled, stalled
     path.settle()
     if changed and path.gate is not None:
@@ -147,7 +152,7 @@ def connection(path: Path, *, both_ways: bool, reverse: bool) -> str:
 def name_failure(active: Iterable[Aimed], asker: str, name: str) -> NameFailure | None:
     """The fault that a lookup of `name` by the host `asker` meets: the one that began last."""
     found = None
-    for fault, aim in active:
+    for fault, aim, _ in active:
         if isinstance(fault, NameFailure):
             asked = _named(aim.first.name, asker)
             if asked and (aim.second is None or _named(aim.second.name.lower(), name.lower())):

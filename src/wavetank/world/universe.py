@@ -87,10 +87,10 @@ class Universe:
                 next="do it in the scenario function, the one that gets the world",
             )
 
-    def inject(self, fault: AnyFault) -> None:
-        """Put a fault in force."""
+    def inject(self, fault: AnyFault, *, exact: bool = False) -> None:
+        """Put a fault in force. `exact`: the plan's bound on delays is not for it."""
         self._named.update(dict.fromkeys(hosts_of(fault), fault))
-        self.fabric.inject(fault)
+        self.fabric.inject(fault, exact=exact)
 
     def note_unknown_hosts(self) -> None:
         """At the end: say which faults aimed at hosts that this world did not have."""

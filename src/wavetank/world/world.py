@@ -123,7 +123,8 @@ class World:
     def inject(self, fault: AnyFault) -> None:
         """Put a fault in force at its time; a time that is past means now, and then the duration counts from now.
 
-        A fault with an event begins after the next such events, counted from now.
+        A fault with an event begins after the next such events, counted from now. What it says is what happens: the
+        bound on the delays of a drawn plan (`Plan.delay_limit_s`) is not for it.
 
         Raises `UsageError` when it is no fault of `wavetank.faults`.
         """
@@ -132,7 +133,7 @@ class World:
             raise UsageError(f"{fault!r} is not a fault of wavetank.faults")
         if not fault.when and fault.start_ns < self._universe.kernel.now:
             fault = msgspec.structs.replace(fault, at_s=self.now)
-        self._universe.inject(fault)
+        self._universe.inject(fault, exact=True)
 
     def partition(self, a: str | Host, b: str | Host, *, one_way: bool = False) -> None:
         """Cut two hosts off from each other, or only what `a` sends to `b`, until `heal`. "*" is every other host."""
