@@ -19,6 +19,7 @@ _NAME_BYTES: Final = 16  # TASK_COMM_LEN, linux/sched.h
 
 _callbacks: dict[str, Any] = {}  # kept alive: C has their addresses
 _places: dict[str, int] = {}
+_names: dict[tuple[int, int], bytes] = {}  # of threads, by process and number
 _real_getitem: Final = ctypes.CDLL.__getitem__
 
 
@@ -49,7 +50,7 @@ def _setname(ident: int | None, name: bytes) -> int:
         return errno.ESRCH
     if len(name) >= _NAME_BYTES:
         return errno.ERANGE
-    thread.os_name = name
+    _names[thread.process.pid, thread.number] = name
     return 0
 
 
@@ -59,11 +60,16 @@ def _getname(ident: int | None, buffer: int, size: int) -> int:
         return errno.ESRCH
     if size < _NAME_BYTES:
         return errno.ERANGE
-    name = thread.os_name
+    name = _names.get((thread.process.pid, thread.number))
     if name is None:  # that of the program
         name = thread.process.name.encode()[: _NAME_BYTES - 1]
     ctypes.memmove(buffer, name + b"\0", len(name) + 1)
     return 0
+
+
+def clear() -> None:
+    """The world is over, and its threads with it."""
+    _names.clear()
 
 
 def install() -> None:

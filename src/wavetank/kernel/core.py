@@ -105,7 +105,6 @@ class Thread:
         "name",
         "number",
         "origin",
-        "os_name",
         "parked",
         "process",
         "reason",
@@ -137,7 +136,6 @@ class Thread:
         self.framework: list[Any] = [None] * len(per_thread)
         self.hooks: Any = (None, None)
         self.origin = 0
-        self.os_name: bytes | None = None  # what the program has told the C library
         self.signal_mask: frozenset[int] = frozenset()
 
     def __repr__(self) -> str:

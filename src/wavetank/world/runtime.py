@@ -19,7 +19,7 @@ from wavetank import frameworks
 from wavetank.contract import watch
 from wavetank.errors import NothingToRun, UsageError, did_you_mean
 from wavetank.frameworks import reports
-from wavetank.kernel import core, descriptors, entropy, exits, guard, names, refusals, sharing, threads
+from wavetank.kernel import c_functions, core, descriptors, entropy, exits, guard, names, refusals, sharing, threads
 from wavetank.kernel.choices import Choices
 from wavetank.kernel.core import Kernel
 from wavetank.kernel.descriptors import filetimes
@@ -133,6 +133,7 @@ def conclude(universe: Universe, director: Director | None, reason: Any, job: Jo
     """The result of a run whose kernel has stopped for `reason`. Raises as `execute`."""
     files.clear()
     sharing.clear()
+    c_functions.clear()
     filetimes.end()
     universe.note_unknown_hosts()
     universe.note_faults_without_traffic(job.plan.faults)
