@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -422,11 +423,16 @@ def test_uvloop_is_asyncio_s_loop_with_a_note(tmp_path: Path) -> None:
     (tmp_path / "uvloop").mkdir()
     (tmp_path / "uvloop" / "__init__.py").write_text("raise ImportError('this is the C code')")
     result = passed(run_script(tmp_path, UVLOOP_SCRIPT))
-    assert stdout_of(result, "main/script") == "ran 0\n"
+    try:
+        version = metadata.version("uvloop")
+    except metadata.PackageNotFoundError:
+        version = "0"
+    assert stdout_of(result, "main/script") == f"ran {version}\n"
     assert result.notes == ["uvloop was replaced by asyncio's own loop: its C code does not call the simulated kernel"]
 
 
 def test_without_uvloop_its_import_fails_as_ever(tmp_path: Path) -> None:
-    script = "try:\n    import uvloop\nexcept ImportError as error:\n    print(type(error).__name__, error)\n"
+    hidden = "import sys\nsys.path[:] = [path for path in sys.path if not path.endswith('-packages')]\n"
+    script = f"{hidden}try:\n    import uvloop\nexcept ImportError as error:\n    print(type(error).__name__, error)\n"
     result = passed(run_script(tmp_path, script))
     assert stdout_of(result, "main/script") == "ModuleNotFoundError No module named 'uvloop'\n"

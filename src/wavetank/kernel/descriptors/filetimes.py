@@ -6,8 +6,9 @@ in the world. So what has changed since the run began shows the virtual time at 
 else at which the change was first seen; the same time again until it changes again. What was there before shows its
 real times. Sources (`.py`) always do: by them the interpreter tells whether its cache is good for them.
 
-Must never change a time on the disk. Limit: a file that is open to be written for long seems to have been changed when
-it was opened.
+Must never change a time on the disk. Limits: a file that is open to be written for long seems to have been changed when
+it was opened; and one that was only read shows when it was read in real time, in the first run that reads it: Linux
+notes that once a day (mount(8), relatime), so that the next run would have other objects if this one made a status.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ def given(path: Any, **options: Any) -> None:
 def shown(found: os.stat_result, path: Any = None) -> os.stat_result:
     """The status as the program is to see it; the very same for a file that this run has not changed."""
     begun_ns = _run.begun_ns
-    if not begun_ns or max(found.st_ctime_ns, found.st_atime_ns) < begun_ns:
+    if not begun_ns or found.st_ctime_ns < begun_ns:
         return found
     if path.__class__ is str and path.endswith(_SOURCE):
         return found
