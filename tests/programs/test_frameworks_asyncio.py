@@ -432,7 +432,14 @@ def test_uvloop_is_asyncio_s_loop_with_a_note(tmp_path: Path) -> None:
 
 
 def test_without_uvloop_its_import_fails_as_ever(tmp_path: Path) -> None:
-    hidden = "import sys\nsys.path[:] = [path for path in sys.path if not path.endswith('-packages')]\n"
-    script = f"{hidden}try:\n    import uvloop\nexcept ImportError as error:\n    print(type(error).__name__, error)\n"
+    script = """
+import sys
+from importlib import import_module  # an import statement is carried out before the script begins
+sys.path[:] = [path for path in sys.path if not path.endswith("-packages")]
+try:
+    import_module("uvloop")
+except ImportError as error:
+    print(type(error).__name__, error)
+"""
     result = passed(run_script(tmp_path, script))
     assert stdout_of(result, "main/script") == "ModuleNotFoundError No module named 'uvloop'\n"
