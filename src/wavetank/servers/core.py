@@ -323,14 +323,16 @@ class Core:
 
     def descriptors(self, pids: Iterable[int]) -> dict[int, dict[int, str]]:
         """The open descriptors of its processes, less those of connections that clients keep, and of the probe's."""
+        # In this order: of what is accepted between the two looks, neither knows.
+        found = {pid: processes.descriptors(pid) for pid in pids}
         clients = {
             f"socket:[{each.inode}]"
             for each in self._clients()
             if each.whole or (each.peer_port or each.inode) in self.probed
         }
         return {
-            pid: {number: what for number, what in processes.descriptors(pid).items() if what not in clients}
-            for pid in pids
+            pid: {number: what for number, what in open_now.items() if what not in clients}
+            for pid, open_now in found.items()
         }
 
     def _clients(self) -> list[Connection]:
