@@ -260,7 +260,12 @@ def _serve() -> int:
     places = [request]
     while _readv(CONTROL_FD, places) == REQUEST.size:
         if request[0] == REAP:
-            REPLY.pack_into(reply, 0, EXITED, request[1], *_waitpid(REQUEST.unpack_from(request)[2], 0))
+            # No star: the list that it needs is freed before the numbers in it. And the first number lives longest.
+            pid = REQUEST.unpack_from(request)[2]
+            ended = _waitpid(pid, 0)
+            REPLY.pack_into(reply, 0, EXITED, request[1], pid, ended[1])
+            del ended
+            del pid
         elif not _fork_once(request, reply):
             return request[1]
         _write(REPLY_FD, reply)
