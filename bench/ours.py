@@ -63,7 +63,7 @@ def main() -> None:
         seed = MILD_SEED if families else 0
         plan = plan_for(seed, families, 0) if families else Plan(seed=seed, epoch_s=0)
         trace = tempfile.NamedTemporaryFile() if given.trace else None  # noqa: SIM115  # until this process ends
-        pid = session.image._pid
+        pid = session.image.pid
 
         def run() -> RunResult:
             result = session.run(plan, trace_path=trace.name if trace else "")

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -357,6 +358,14 @@ def test_failures_found_before_are_tried_first_and_reported_apart(here: Path) ->
     assert again.stdout.startswith("counts.py: 1 stored failure of earlier, 1 still there\n")
     assert "still fails, exception: exit status 3" in again.stdout
     assert "broken.json" in again.stderr
+    [failure] = (here / ".wavetank/failures").glob("counts*.json")
+    for number in range(20):
+        shutil.copy(failure, failure.with_stem(f"copy{number}"))
+    many = subprocess.run(words, cwd=here, capture_output=True, text=True, check=False)
+    assert many.stdout.startswith("counts.py: 20 stored failures of earlier, 20 still there\n")
+    assert "note: 1 older stored failure not run again" in many.stderr
+    for number in range(20):
+        failure.with_stem(f"copy{number}").unlink()
     (here / "counts.py").write_text("import sys\nsys.exit(0)\n")
     mended = subprocess.run([*words, "--json"], cwd=here, capture_output=True, text=True, check=False)
     assert mended.returncode == 0, mended.stdout

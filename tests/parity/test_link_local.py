@@ -121,6 +121,42 @@ def test_interfaces_of_a_host() -> None:
     ]
 
 
+def all_of_lo() -> Any:
+    import ctypes
+
+    class Entry(ctypes.Structure):
+        _fields_ = (
+            *((name, ctypes.c_void_p) for name in ("next", "name")),
+            ("flags", ctypes.c_uint),
+            *((name, ctypes.c_void_p) for name in ("address", "netmask", "broadcast", "data")),
+        )
+
+    library = ctypes.CDLL(None)
+    first = ctypes.c_void_p()
+    assert library.getifaddrs(ctypes.byref(first)) == 0
+    found = []
+    at = first.value
+    while at:
+        entry = Entry.from_address(at)
+        family = ctypes.c_ushort.from_address(entry.address).value
+        size = {2: 8, 10: 28, 17: 20}[family]
+        parts = [
+            ctypes.string_at(part, size) if part else None for part in (entry.address, entry.netmask, entry.broadcast)
+        ]
+        if ctypes.string_at(entry.name) == b"lo":
+            found.append((family, entry.flags, *parts, bool(entry.data)))
+        at = entry.next
+    library.freeifaddrs(first)
+    return found
+
+
+def test_the_loopback_interface_is_that_of_linux_with_its_hardware_address() -> None:
+    seen = simulated(all_of_lo, faces=FACES)
+    assert [each[0] for each in seen] == [17, 2, 10]
+    there = real(all_of_lo)
+    assert [each for each in seen if each[0] in {family for family, *_ in there}] == there
+
+
 def test_zones_of_addresses() -> None:
     assert simulated(zones, "fe80::1", "eth0", 2, faces=FACES) == EXPECTED
     for device, family, address, _, index, flags in real(interfaces):

@@ -5,7 +5,9 @@ Owns which files these are, and what became of them. It prints nothing and chang
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -16,8 +18,9 @@ from wavetank.errors import FailureFileError
 from wavetank.failure_file import FailureFile, read_failure
 from wavetank.world.job import FailureRecord, Target
 
-#: At most so many are run again, the newest first.
+#: At most so many are run again, the newest first; and no further one after so many real seconds.
 MOST: Final = 20
+MOST_S: Final = 30.0
 
 
 @dataclass(frozen=True)
@@ -29,21 +32,33 @@ class Stored:
     now: FailureRecord | None
 
 
-def replay_all(session: Session, folder: Path) -> tuple[list[Stored], list[str]]:
-    """Run the failures in `folder` that are of the session's target; also says which files could not be read."""
-    found: list[Stored] = []
-    unreadable: list[str] = []
+@dataclass
+class Replayed:
+    """What was run again, how many were not, and which files in the folder could not be read, and why."""
+
+    stored: list[Stored] = field(default_factory=list)
+    left_out: int = 0
+    unreadable: list[str] = field(default_factory=list)
+
+
+def replay_all(session: Session, folder: Path, *, stop: Callable[[], bool]) -> Replayed:
+    """Run the failures in `folder` that are of the session's target, until `stop` or one of the limits above."""
+    replayed = Replayed()
+    end = time.monotonic() + MOST_S
     for file in sorted(folder.glob("*.json"), key=lambda path: (-path.stat().st_mtime_ns, path.name)):
         try:
             failure = read_failure(file)
         except FailureFileError as error:
-            unreadable.append(f"{file}: {error.what}")
+            replayed.unreadable.append(f"{file}: {error.what}")
             continue
-        if len(found) < MOST and _same(failures.target_of(failure), session.target):
-            limit_s = limit_of(session, failure)
-            result = session.run(failure.plan, opaque=failure.opaque, limit_real_s=limit_s)
-            found.append(Stored(file, failure, result.failure))
-    return found, unreadable
+        if not _same(failures.target_of(failure), session.target):
+            continue
+        if len(replayed.stored) >= MOST or stop() or time.monotonic() > end:
+            replayed.left_out += 1
+            continue
+        result = session.run(failure.plan, opaque=failure.opaque, limit_real_s=limit_of(session, failure))
+        replayed.stored.append(Stored(file, failure, result.failure))
+    return replayed
 
 
 def _same(one: Target, other: Target) -> bool:

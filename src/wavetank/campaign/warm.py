@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import threading
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -24,7 +25,7 @@ class Loan:
     """A started image, and what it was prepared from."""
 
     image: Image
-    seen: dict[str, object] = field(default_factory=dict)
+    seen: dict[str, object]
     owner: int = field(default_factory=os.getpid)  # a fork of that process has no right to its image
 
     def is_good_for(self, order: ImageOrder, search_path: list[str]) -> bool:
@@ -40,15 +41,13 @@ class Loan:
 
 
 _kept: Final[list[Loan]] = []  # one, or none
+_exchange: Final = threading.Lock()  # held while `_kept` changes; threads may call `wavetank.run` at a time
 
 
 def borrow(order: ImageOrder, search_path: list[str]) -> Loan:
     """The kept image when it was prepared for just this and still would be, else a new one. See `Image` for errors."""
-    try:
-        kept = _kept.pop()  # at once: another thread finds nothing
-    except IndexError:
-        pass
-    else:
+    kept = _exchanged(None)
+    if kept is not None:
         if kept.owner == os.getpid() and kept.is_good_for(order, search_path):
             return kept
         kept.close()
@@ -59,18 +58,26 @@ def borrow(order: ImageOrder, search_path: list[str]) -> Loan:
 
 def give_back(loan: Loan) -> None:
     """Keep an image that has no run under way, instead of the one before."""
-    previous = _kept[:]
-    _kept[:] = [loan]
-    for each in previous:
-        each.close()
+    previous = _exchanged(loan)
+    if previous is not None:
+        previous.close()
 
 
 @atexit.register
 def forget() -> None:
     """End the kept image, if there is one."""
-    previous, _kept[:] = _kept[:], []
-    for each in previous:
-        each.close()
+    previous = _exchanged(None)
+    if previous is not None:
+        previous.close()
+
+
+def _exchanged(loan: Loan | None) -> Loan | None:
+    """What was kept until now; `loan` takes its place."""
+    with _exchange:
+        previous = _kept.pop() if _kept else None
+        if loan is not None:
+            _kept.append(loan)
+    return previous
 
 
 def _look(image: Image) -> dict[str, object]:

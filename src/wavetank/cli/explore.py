@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -21,7 +21,7 @@ from wavetank.campaign import explore as searching
 from wavetank.campaign import failures, machine, stored
 from wavetank.campaign.explore import Found, Group, Search
 from wavetank.campaign.session import Session, today_s
-from wavetank.campaign.stored import Stored
+from wavetank.campaign.stored import Replayed
 from wavetank.cli import EXIT_INTERRUPTED, options, output
 from wavetank.cli.progress import progress_bar
 from wavetank.errors import EXIT_FAILURE, EXIT_NONDETERMINISM, EXIT_OK
@@ -77,24 +77,27 @@ def command(target: str | None, hosts: tuple[str, ...], **given: Any) -> int:
         for name in searching.families_without_effect(common.settings.families, session):
             needed = FAMILIES[name].least_hosts
             output.remark(f"note: the family {name} does not apply to {found_target.label}: it needs {needed} hosts")
-        kept, unreadable = stored.replay_all(session, folder)
-        for text in unreadable:
+        replayed = stored.replay_all(session, folder, stop=stop)
+        for text in replayed.unreadable:
             output.remark(f"note: {text}")
         found = searching.explore(session, search, stop=stop, progress=progress)
         files = {group.seed: _write(session, group, folder) for group in found.groups}
         untried = [] if common.plan is not None else searching.families_untried(common.settings.families, session)
     if common.json:
-        _print_json(found_target.label, found, files, untried, kept)
+        _print_json(found_target.label, found, files, untried, replayed)
     else:
-        _print_stored(found_target.label, kept)
+        _print_stored(found_target.label, replayed)
         _print_text(found_target.label, search, found, files)
         if untried and not found.groups:
             output.remark(f"note: stronger faults were not tried: --faults {','.join((*_asked(common), *untried))}")
-    return _status(found) or (EXIT_FAILURE if any(each.now is not None for each in kept) else EXIT_OK)
+    return _status(found) or (EXIT_FAILURE if any(each.now is not None for each in replayed.stored) else EXIT_OK)
 
 
-def _print_stored(label: str, kept: Sequence[Stored]) -> None:
+def _print_stored(label: str, replayed: Replayed) -> None:
     """What became of the failures that earlier campaigns have found."""
+    kept = replayed.stored
+    if replayed.left_out:
+        output.remark(f"note: {output.plural(replayed.left_out, 'older stored failure')} not run again")
     if not kept:
         return
     again = sum(each.now is not None for each in kept)
@@ -180,7 +183,7 @@ def _print_text(label: str, search: Search, found: Found, files: dict[int, Path 
 
 
 def _print_json(
-    label: str, found: Found, files: dict[int, Path | None], untried: list[str], kept: Sequence[Stored]
+    label: str, found: Found, files: dict[int, Path | None], untried: list[str], replayed: Replayed
 ) -> None:
     data = []
     for group in found.groups:
@@ -204,8 +207,9 @@ def _print_json(
                 "kind": each.now.kind if each.now is not None else "",
                 "error": each.now.error if each.now is not None else "",
             }
-            for each in kept
+            for each in replayed.stored
         ],
+        stored_left_out=replayed.left_out,
         searching_seconds=round(found.searching_s, 3),
         outcomes=dict(found.outcomes),
         notes=[*found.notes],

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterator
 from typing import Any, Final
 
-# ELF: include/elf.h of glibc; only the 64-bit form with explicit addends, which x86-64 and AArch64 use.
+# include/elf.h of glibc
 _DT_PLTRELSZ, _DT_STRTAB, _DT_SYMTAB, _DT_RELA, _DT_RELASZ, _DT_JMPREL = 2, 5, 6, 7, 8, 23
 _DYNAMIC: Final = struct.Struct("=qQ")
 _RELA: Final = struct.Struct("=QQq")

@@ -12,35 +12,24 @@ import ipaddress
 import struct
 from typing import Any, Final
 
-from wavetank.kernel import core, interfaces
+from wavetank.kernel import interfaces
 from wavetank.kernel.addrinfo import INTERFACES
 from wavetank.kernel.endpoint import AF_INET, AF_INET6
-from wavetank.kernel.entropy import hardware_address
 from wavetank.kernel.file import error
 from wavetank.kernel.replace import when_imported
 
-_AF_PACKET: Final = 17
 # include/uapi/linux/sockios.h
 _FLAGS, _ADDRESS, _BROADCAST, _NETMASK, _MTU, _HARDWARE, _INDEX = 0x8913, 0x8915, 0x8919, 0x891B, 0x8921, 0x8927, 0x8933
 #: Requests whose `struct ifreq` begins with the name of an interface.
 REQUESTS: Final = frozenset({_FLAGS, _ADDRESS, _BROADCAST, _NETMASK, _MTU, _HARDWARE, _INDEX})
 _NAME_BYTES: Final = 16  # IFNAMSIZ
 _REQUEST_BYTES: Final = 40
-# include/uapi/linux/if.h: UP, BROADCAST, LOOPBACK, RUNNING, MULTICAST; include/uapi/linux/if_arp.h
-_UP, _BROADCASTS, _IS_LOOPBACK, _RUNNING, _MULTICASTS = 0x1, 0x2, 0x8, 0x40, 0x1000
-_ETHER, _LOOPBACK = 1, 772
 _MTUS: Final = {"eth0": 1_500, "lo": 65_536}
-_HARDWARE_BYTES: Final = 6
 
 
 def _networks() -> list[tuple[str, ipaddress.IPv4Interface | ipaddress.IPv6Interface]]:
     """Interface and address with its network, of the host that asks."""
     return [(name, interfaces.with_network(name, address)) for name, address in interfaces.addresses()]
-
-
-def _hardware(name: str) -> bytes:
-    number = 0 if name == "lo" else hardware_address(core.K.process.host_name)
-    return number.to_bytes(_HARDWARE_BYTES, "big")
 
 
 def request(number: int, given: bytes) -> bytes:
@@ -55,10 +44,9 @@ def request(number: int, given: bytes) -> bytes:
     elif number == _MTU:
         answer = struct.pack("=i", _MTUS[name])
     elif number == _FLAGS:
-        kind = _IS_LOOPBACK if name == "lo" else _BROADCASTS | _MULTICASTS
-        answer = struct.pack("=h", _UP | _RUNNING | kind)
+        answer = struct.pack("=H", interfaces.FLAGS[name] & 0xFFFF)  # a short
     elif number == _HARDWARE:
-        answer = struct.pack("=H", _LOOPBACK if name == "lo" else _ETHER) + _hardware(name)
+        answer = struct.pack("=H", interfaces.HARDWARE[name]) + interfaces.hardware_of(name)
     else:
         answer = _ipv4(number, name)
     return (padded[:_NAME_BYTES] + answer + padded[_NAME_BYTES + len(answer) :])[: len(given)]
@@ -101,8 +89,8 @@ class _Psutil:
             family = AF_INET if four else AF_INET6
             found.append((name, family, _shown(name, network), str(network.netmask), broadcast, None))
         for _, name in INTERFACES:
-            broadcast = None if name == "lo" else "ff:ff:ff:ff:ff:ff"
-            found.append((name, _AF_PACKET, _hardware(name).hex(":"), None, broadcast, None))
+            broadcast = None if name == "lo" else interfaces.broadcast_hardware(name).hex(":")
+            found.append((name, interfaces.AF_PACKET, interfaces.hardware_of(name).hex(":"), None, broadcast, None))
         return found
 
     def net_if_stats(self) -> dict[str, Any]:

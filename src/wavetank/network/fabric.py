@@ -53,7 +53,7 @@ class Fabric:
         self.over = False  # no fault begins any more
         #: Bound of the delay that faults add to one exchange (`Plan.delay_limit_s`), or None.
         self.delay_limit_ns: int | None = None
-        self._exact: list[AnyFault] = []  # faults that the bound is not for
+        self._exact: set[AnyFault] = set()  # faults that the bound is not for
         self.on_drop: Callable[[Path, Any], object] = lambda path, packet: None
         #: Called when a fault begins (True) or ends (False), for those that are not the network's.
         self.other_fault: Callable[[AnyFault, bool], object] = lambda fault, begins: None
@@ -156,7 +156,7 @@ class Fabric:
         `exact`: what it delays is delayed by just that, whatever the bound.
         """
         if exact:
-            self._exact.append(fault)
+            self._exact.add(fault)
         if fault.event is not None:
             self.watches.append(Watch(fault))
             self._refresh()
@@ -258,7 +258,7 @@ class Fabric:
                 self.watches.remove(watch)
                 fault = watch.fault_at(aim, path, self.clock.now)
                 if watch.fault in self._exact:
-                    self._exact.append(fault)
+                    self._exact.add(fault)
                 self._begin_later(fault)
 
     def _begin_later(self, fault: AnyFault) -> None:

@@ -71,13 +71,13 @@ def configure(path: Path, active: Iterable[Aimed], *, watched: bool) -> None:
     delay, jitter, keep, once, in_turn = 0, 0.0, 1.0, 1.0, 1.0
     path.bandwidth = path.max_piece = path.reader_rate = path.send_limit = path.receive_limit = 0
     path.truncate_to = -1
-    path.dropping = path.refusing = stalled = exact = False
+    path.dropping = path.refusing = stalled = unbounded = False
     strikes: list[AnyFault] = []
     datagrams = path.shape is None
-    for fault, aim, as_it_says in active:
+    for fault, aim, exact in active:
         if not aims_at(fault, aim, path):
             continue
-        exact = exact or (as_it_says and isinstance(fault, _DELAYING))
+        unbounded = unbounded or (exact and isinstance(fault, _DELAYING))
         match fault:
             case Latency():
                 delay += round(fault.delay_s * 1e9)
@@ -115,7 +115,7 @@ def configure(path: Path, active: Iterable[Aimed], *, watched: bool) -> None:
     path.duplicate_rate, path.reorder_rate = round((1.0 - once) * _FULL), round((1.0 - in_turn) * _FULL)
     path.strikes = tuple(strikes)
     path.watched = watched
-    path.allowance = UNBOUNDED if exact else path.bound
+    path.allowance = UNBOUNDED if unbounded else path.bound
     changed, path.stalled = stalled is not path.stalled, stalled
     path.settle()
     if changed and path.gate is not None:
