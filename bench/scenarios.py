@@ -37,6 +37,21 @@ def echo(world: World) -> None:
     _alone(world, work.pingpong(PORT, n=ECHOES))
 
 
+def echo_50ms(world: World) -> None:
+    """So many of them that they take some 50 ms of processor time."""
+    _alone(world, work.pingpong(PORT, n=2_500))
+
+
+def echo_200ms(world: World) -> None:
+    """So many of them that they take some 200 ms of processor time."""
+    _alone(world, work.pingpong(PORT, n=6_000))
+
+
+def fanin_50ms(world: World) -> None:
+    """Requests of 20 connections at one server, some 50 ms of processor time."""
+    _alone(world, work.fanin(PORT, clients=20, each=100))
+
+
 def echo_hosts(world: World) -> None:
     """The same between two hosts: latency, and another program takes over for each message."""
 

@@ -1,7 +1,8 @@
-"""Many tiny simulations one after another in one interpreter, without a fork for each: `series.py SECONDS`.
+"""Many simulations one after another in one interpreter, without a fork for each: `series.py SECONDS [CELL [--bare]]`.
 
-This is how fast worlds are made, run and taken apart. Campaigns do not run so: each of their runs is a fork, so that it
-starts from the very same heap. Prints one JSON line, as `ours.py`.
+This is how fast worlds are made, run and taken apart; the cell is `tiny` unless another is named. Campaigns do not run
+so: each of their runs is a fork, so that it starts from the very same heap. `--bare`: without oracles, with nothing
+written to the trace and nothing added to its digest (see `exploring.py`). Prints one JSON line, as `ours.py`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import gc  # noqa: E402  # nothing that makes locks or copies calls may be impor
 import json  # noqa: E402
 from collections.abc import Callable  # noqa: E402
 
+from wavetank.campaign.session import ORACLES  # noqa: E402
+from wavetank.kernel.recorder import Payload, Recorder  # noqa: E402
 from wavetank.plan import Plan  # noqa: E402
 from wavetank.world import runtime, teardown  # noqa: E402
 from wavetank.world.job import Job, Target  # noqa: E402
@@ -33,7 +36,9 @@ def cpu_s() -> float:
     return used.user + used.system
 
 
-def repeat(cell: str, seconds: float, begin: Callable[[], object] = lambda: None) -> tuple[int, float]:
+def repeat(
+    cell: str, seconds: float, begin: Callable[[], object] = lambda: None, oracles_off: tuple[str, ...] = ()
+) -> tuple[int, float]:
     """Run a cell for `seconds` of processor time: how often, and in how much. `begin`: called after the warm-up."""
     target = Target(label=cell, module=SCENARIOS, function=cell)
     runtime.prepare(target)
@@ -43,7 +48,8 @@ def repeat(cell: str, seconds: float, begin: Callable[[], object] = lambda: None
     gc.freeze()
 
     def one(seed: int) -> None:
-        job = Job(target=target, plan=Plan(seed=seed, epoch_s=0), cwd="/", virtual_limit_ns=2 * 3600 * 10**9)
+        plan = Plan(seed=seed, epoch_s=0)
+        job = Job(target=target, plan=plan, cwd="/", virtual_limit_ns=2 * 3600 * 10**9, oracles_off=oracles_off)
         universe, director = runtime.build(job, scenario)
         universe.ended = 1_000  # its program is one of many: no whole collection at its end
         result = runtime.conclude(universe, director, universe.kernel.run(), job)
@@ -63,13 +69,24 @@ def repeat(cell: str, seconds: float, begin: Callable[[], object] = lambda: None
     return count, cpu_s() - start
 
 
-def main(seconds: float) -> None:
-    """Tiny simulations: how many in a second."""
-    count, cpu = repeat("tiny", seconds)
-    row = {"cell": "tiny", "cpu": cpu, "runs": count, "per_cpu": count / cpu}
+def record_nothing() -> None:
+    """Leave out what writing the trace and making its digest cost."""
+
+    def nothing(*_: object, **__: object) -> None:
+        pass
+
+    Recorder.event = Recorder.switch = Payload.add = nothing  # type: ignore[assignment, method-assign]
+
+
+def main(seconds: float, cell: str = "tiny", *, bare: bool = False) -> None:
+    """Simulations of one kind: how many in a second."""
+    if bare:
+        record_nothing()
+    count, cpu = repeat(cell, seconds, oracles_off=ORACLES if bare else ())
+    row = {"cell": cell, "cpu": cpu, "runs": count, "per_cpu": count / cpu}
     print("RESULT " + json.dumps(row), flush=True)
     leave(0)
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]))
+    main(float(sys.argv[1]), *sys.argv[2:3], bare="--bare" in sys.argv)
