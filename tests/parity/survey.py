@@ -16,7 +16,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from tests.parity.language.comparing import Judges
-from tests.parity.language.surveying import AGAIN, CHUNK, Survey, listed, run_chunk, sources, state_file
+from tests.parity.language.surveying import AGAIN, CHUNK, Survey, run_chunk, sources, state_file
 
 _JUDGES: list[Judges] = []
 
@@ -61,12 +61,10 @@ def survey(count: int, first: int, workers: int, folder: Path) -> Iterator[tuple
 def page(total: Survey, command: str) -> str:
     """The page of results."""
     counted = total.frequencies
-    steady, known_ones = len(total.steady), sum(bool(listed(each)) for each in total.found)
-    once = len(total.found) - steady - known_ones
+    steady = len(total.steady)
+    once = len(total.found) - steady
     linux = os.uname().release.split("-")[0]
     answer = f"{counted.programs - len(total.found):,} answered alike at once, {steady} not"
-    if known_ones:
-        answer += f", {known_ones} by a difference that is listed"
     if once:
         answer += f", and of {once} Linux gave both answers in {1 + AGAIN} runs, by its timers"
     lines = [
@@ -89,8 +87,7 @@ def page(total: Survey, command: str) -> str:
     if total.found:
         lines.append("## Differences\n")
     for each in total.found:
-        reason = f" Listed: {listed(each)}." if listed(each) else ""
-        again = f"{each.name}; came again in {each.again} of {AGAIN} further runs.{reason}"
+        again = f"{each.name}; came again in {each.again} of {AGAIN} further runs."
         lines += ["```text", each.text, "```", "", again, ""]
     return "\n".join(lines).rstrip() + "\n"
 

@@ -96,15 +96,19 @@ class socket:
 
     # ---- descriptor
 
-    def _sim_file(self) -> Endpoint:
-        return _endpoint(core.K.fds.get(self._sim_fd))
+    def _sim_file(self, mask: int = 0, call: str = "") -> Endpoint:
+        """The socket. With a timeout CPython polls for `mask` whatever has the number by now, before it calls."""
+        file = core.K.fds.get(self._sim_fd)
+        if mask and self._sim_timeout and file is not None and not isinstance(file, Endpoint):
+            self._sim_ready(file, mask, core.K.now + self._sim_timeout, call)
+        return _endpoint(file)
 
-    def _sim_start(self) -> Endpoint:
+    def _sim_start(self, mask: int = 0, call: str = "") -> Endpoint:
         """Every call: pay for it, and find the file."""
         core.K.tick()
-        return self._sim_file()
+        return self._sim_file(mask, call)
 
-    def _sim_start_with(self, address: Any, call: str) -> Endpoint:
+    def _sim_start_with(self, address: Any, call: str, mask: int = 0) -> Endpoint:
         """A call with an address: CPython looks at that before the kernel looks at the descriptor."""
         core.K.tick()
         family = self._sim_family
@@ -114,9 +118,9 @@ class socket:
                 inet.parse_address(family, address, call)
             else:
                 unix_names.parse(address)
-            if file is not None:  # a number that meanwhile belongs to another socket
-                raise error(errno.EINVAL if _endpoint(file).family == AF_INET6 else errno.EAFNOSUPPORT)
-        return _endpoint(file)
+            if isinstance(file, Endpoint):  # a number that meanwhile belongs to another socket
+                raise error(errno.EINVAL if file.family == AF_INET6 else errno.EAFNOSUPPORT)
+        return self._sim_file(mask, f"{call}()")
 
     def fileno(self) -> int:
         """The descriptor, -1 after close."""
@@ -196,7 +200,7 @@ class socket:
             return -1
         return core.K.now + timeout if timeout else FAR  # a duplicate may have set the descriptor to wait
 
-    def _sim_wait(self, file: Endpoint, mask: int, deadline: int, call: str, *, exclusive: bool = False) -> None:
+    def _sim_wait(self, file: File, mask: int, deadline: int, call: str, *, exclusive: bool = False) -> None:
         """Wait until something may have changed; EAGAIN, or TimeoutError, when that is not allowed any more."""
         kernel = core.K
         file.keep()
@@ -210,7 +214,7 @@ class socket:
         if kernel.now >= deadline or not file.wait(mask, deadline, Waiting(call, file), exclusive=exclusive):
             raise TimeoutError("timed out")
 
-    def _sim_ready(self, file: Endpoint, mask: int, deadline: int, call: str) -> None:
+    def _sim_ready(self, file: File, mask: int, deadline: int, call: str) -> None:
         """With a timeout CPython polls before it calls (`sock_call_ex`)."""
         while not file.poll() & (mask | ERR | HUP):
             self._sim_wait(file, mask, deadline, call)
@@ -245,7 +249,7 @@ class socket:
         return self._sim_recv_waiting(bufsize, flags) if bufsize else b""
 
     def _sim_recv_waiting(self, bufsize: int, flags: int) -> bytes:
-        return self._sim_message(self._sim_file(), bufsize, flags, 0, "recv()")[0]
+        return self._sim_message(self._sim_file(READABLE, "recv()"), bufsize, flags, 0, "recv()")[0]
 
     @arguments.letting_go
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
@@ -259,7 +263,7 @@ class socket:
         return len(data)
 
     def _sim_receive(self, size: int, flags: int, ancillary_size: int, call: str) -> Message:
-        message = self._sim_message(self._sim_start(), size, flags, ancillary_size, call)
+        message = self._sim_message(self._sim_start(READABLE, call), size, flags, ancillary_size, call)
         core.K.streak = 0
         return message
 
@@ -368,7 +372,7 @@ class socket:
     @arguments.letting_go
     def sendall(self, data: Any, flags: int = 0, /) -> None:
         """Send everything, or raise."""
-        file = self._sim_start()
+        file = self._sim_start(WRITABLE, "sendall()")
         view, flags = memoryview(bytes_of(data)), arguments.c_int(flags)
         deadline = self._sim_deadline(file, flags)
         sent, size = 0, len(view)
@@ -398,7 +402,7 @@ class socket:
         return self._sim_send_to(data, address, arguments.c_int(flags), arguments.ancillary_of(ancdata), "sendmsg()")
 
     def _sim_send_to(self, data: Any, address: Any, flags: int, ancillary: _Ancillary, call: str) -> int:
-        file = self._sim_start_with(address, "sendto")
+        file = self._sim_start_with(address, "sendto", WRITABLE)
         deadline = self._sim_deadline(file, flags)
         while True:
             sent = file.send_to(data, address, flags & ~MSG_DONTWAIT, ancillary)
@@ -425,7 +429,7 @@ class socket:
 
     def _accept(self) -> tuple[int, Any]:
         """The descriptor of a new connection and its peer's address."""
-        file = self._sim_start()
+        file = self._sim_start(READABLE, "accept()")
         deadline = self._sim_deadline(file)
         process = core.K.process
         if self._sim_timeout:

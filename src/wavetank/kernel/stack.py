@@ -102,7 +102,7 @@ def _datagram_ports(profile: Profile) -> dict[int, Ports]:
 
 
 def overlap(one: Any, other: Any) -> bool:
-    """Whether two bound addresses can receive the same packet."""
+    """Whether the address that `one` is to be bound to collides with that of `other` (`inet_rcv_saddr_equal`)."""
     a, b = one.local_ip, other.local_ip
     if a == b:
         return True
@@ -110,7 +110,12 @@ def overlap(one: Any, other: Any) -> bool:
     if a6 == b6:
         return a in ("0.0.0.0", "::") or b in ("0.0.0.0", "::")
     six, four = (one, b) if a6 else (other, a)
-    return six.local_ip == "::" and not six.v6_only if six.local_ip == "::" else six.local_ip == f"::ffff:{four}"
+    if six.local_ip == "::":
+        return not six.v6_only
+    if six.local_ip.startswith("::ffff:"):
+        return "0.0.0.0" in (four, six.local_ip[7:]) or four == six.local_ip[7:]
+    # Binding to 0.0.0.0 looks no further than IPV6_V6ONLY, which only `bind` sets, not `connect`.
+    return a == "0.0.0.0" and not six.v6_only
 
 
 class Stack:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _MASK = 0xFFFF_FFFF
 _FIN_WAIT1 = 4
+#: States in which a FIN has been sent: FIN-WAIT-1, LAST-ACK, CLOSING.
+_FIN_SENT = (4, 9, 11)
 _FLOOD: Final = b"f" * 65536
 
 
@@ -300,10 +302,29 @@ def ioctl(machine: Machine, thing: Any, request: int) -> int:
             thing.getpeername()
         except OSError:
             return -1
-    answer = int(struct.unpack("i", fcntl.ioctl(machine.number(thing), request, b"\0\0\0\0"))[0])
-    if machine.number(thing) not in machine.filled:
+    answer = _count(machine, thing, request)
+    if request == termios.FIONREAD:  # what a flood has left at its other end, too
+        return min(answer, 10_000) if machine.filled else answer
+    if machine.number(thing) not in machine.filled and not (answer == 1 and _has_sent_fin(thing)):
         return answer
-    return 10_000 * (answer > 10_000) if request == termios.TIOCOUTQ else min(answer, 10_000)
+    # How soon a FIN is acknowledged, and data of a stream that was full, is one of the listed differences: whether it
+    # is, at the latest after TCP_DELACK_MAX, is compared.
+    for _ in range(60):
+        if not answer:
+            break
+        pause(machine, 0.005)
+        answer = _count(machine, thing, request)
+    return 10_000 * (answer > 10_000) if machine.number(thing) in machine.filled else answer
+
+
+def _count(machine: Machine, thing: Any, request: int) -> int:
+    return int(struct.unpack("i", fcntl.ioctl(machine.number(thing), request, b"\0\0\0\0"))[0])
+
+
+def _has_sent_fin(thing: Any) -> bool:
+    if not isinstance(thing, socket.socket) or thing.type != socket.SOCK_STREAM or thing.family == socket.AF_UNIX:
+        return False
+    return thing.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 8)[0] in _FIN_SENT
 
 
 def flags(machine: Machine, thing: Any) -> int:

@@ -105,6 +105,7 @@ class Machine:
         self.extra: list[Any] = []
         self.produced = self.passed = 0
         self.filled: set[int] = set()
+        self.aborts = False  # whether a socket has a negative TCP_LINGER2
         self.paused_s = 0.0  # real seconds of waiting that the program asked for
         self.folder = ""
         self.token = b"%07d.%07d." % (os.getpid(), next(_MACHINES))
@@ -138,6 +139,12 @@ class Machine:
         except Stop as missing:
             return "stop", str(missing)
         self.calm()
+        if "TCP_LINGER2, -1" in step.call:
+            self.aborts = True
+        if self.aborts and "close" in step.call:
+            # Then RST is sent as soon as the FIN is acknowledged, within the time of a delayed acknowledgement.
+            calls.pause(self, 0.06)
+            self.calm()
         return outcome, self._readiness()
 
     def calm(self) -> None:

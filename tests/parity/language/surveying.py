@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -48,35 +47,6 @@ class Found:
     again: int
 
 
-#: Differences that the page about fidelity lists: what the marked step and the two answers look like, and which it is.
-_LISTED = (
-    (
-        re.compile(r"! .*TIOCOUTQ\)\n    Linux     \(0, .*\n    simulated \(1, .*"),
-        re.compile(r"shutdown|close|release"),
-        "how soon a FIN without data is acknowledged",
-    ),
-    (
-        re.compile(r"! "),
-        re.compile(r"TCP_LINGER2, -1\)[\s\S]*close\("),
-        "how soon a FIN without data is acknowledged, which with a negative TCP_LINGER2 is when RST is sent",
-    ),
-    (
-        re.compile(r"! .*TIOCOUTQ\)"),
-        re.compile(r"flood\("),
-        "how soon data is acknowledged on a connection that was full",
-    ),
-    (re.compile(r"simulated .*NotSimulated"), re.compile(""), "not simulated, and refused by name"),
-)
-
-
-def listed(found: Found) -> str:
-    """Which of the listed differences this one is; empty for none of them."""
-    for step, program, name in _LISTED:
-        if step.search(found.text) and program.search(found.text):
-            return name
-    return ""
-
-
 @dataclass
 class Survey:
     """What came out of some chunks."""
@@ -86,8 +56,8 @@ class Survey:
 
     @property
     def steady(self) -> list[Found]:
-        """Those that came each time, and are not listed."""
-        return [each for each in self.found if each.again == AGAIN and not listed(each)]
+        """Those that came each time."""
+        return [each for each in self.found if each.again == AGAIN]
 
     def add(self, other: Survey) -> None:
         """What came out of further ones."""

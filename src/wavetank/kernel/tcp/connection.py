@@ -31,7 +31,6 @@ from wavetank.kernel.tcp import handshake, options, output, strikes, timers
 from wavetank.kernel.tcp import input as tcp_input
 from wavetank.kernel.tcp.resting import Resting
 from wavetank.kernel.tcp.state import (
-    CAN_RECEIVE,
     CAN_SEND,
     CLOSE,
     CLOSE_WAIT,
@@ -76,9 +75,10 @@ class Tcp(Endpoint):
         "keep_probes", "keepalive", "key", "largest_edge_seen", "last_progress", "last_small", "linger", "listener",
         "local_ip", "local_port", "low_water", "mss", "no_delay", "no_space", "offered", "orphan",
         "path", "payload", "peer_edge", "phase", "port_chosen", "pushed",
-        "queue", "queued", "quick_ack", "quick_left", "read_since", "receive_fixed", "receive_limit", "received_at",
-        "received_next", "recover_to", "remote_ip", "remote_port", "retransmit_by", "retransmit_entry", "retries",
-        "reuse_address", "reuse_port", "round_trip_resume", "round_trip_sent", "round_trip_seq", "segment_size",
+        "queue", "queued", "quick_ack", "quick_left", "read_since", "receive_fixed", "receive_goal",
+        "receive_limit", "received_at", "received_next", "recover_to", "remote_ip", "remote_port",
+        "retransmit_by", "retransmit_entry", "retries", "reuse_address", "reuse_port",
+        "round_trip_resume", "round_trip_sent", "round_trip_seq", "segment_size",
         "send_fixed", "send_limit", "sent_next", "shut_read", "shut_write", "slow_start_threshold", "smoothed", "state",
         "syn_limit", "syn_sent_at", "syn_tries", "timeout", "unacked", "unread", "unread_parts",
         "unsent", "unsent_size", "user_timeout", "v6_only", "variance", "withheld",
@@ -126,6 +126,7 @@ class Tcp(Endpoint):
         self.end_read_at = -1  # when the program was told of the end of the stream
         self.receive_limit = stack.profile.tcp_rmem[1] // 2
         self.receive_fixed = False
+        self.receive_goal = 0  # what SO_RCVBUF has raised the limit to: it follows as data arrives
         self.advertised = self.offered = 0  # the edge of the window as told last, and the window then (rcv_wnd)
         self.ack_owed = self.pushed = 0  # bytes and segments not yet acknowledged
         self.segment_size = 536  # TCP_MSS_DEFAULT
@@ -235,6 +236,7 @@ class Tcp(Endpoint):
         kernel = core.K
         self.state = ESTABLISHED
         handshake.size_send_buffer(self)
+        self.advertised = self.window_edge()  # SYN, or SYN+ACK, has told it
         self.last_progress = self.heard_at = kernel.now
         kernel.recorder.event(kernel.now, Kind.CONNECTED, self.number, self.remote_port)
         if self.keepalive:
@@ -329,7 +331,7 @@ class Tcp(Endpoint):
         self.unread -= got
         kernel = core.K
         kernel.recorder.event(kernel.now, _RECEIVE, self.number, got)
-        self._room_made(got)
+        tcp_input.room_made(self, got)
         return bytes(got) if flags & MSG_TRUNC else data  # thrown away: CPython returns whatever its buffer holds
 
     def _wants_more(self, size: int) -> bool:
@@ -348,25 +350,6 @@ class Tcp(Endpoint):
             taken.append(parts.popleft())
             left -= len(part)
         return b"".join(taken)
-
-    def _room_made(self, size: int) -> None:
-        """The program has read: grow the buffer for a fast reader, tell the sender when the window opens."""
-        self.read_since += size
-        if self.read_since >= self.receive_limit and not self.receive_fixed:
-            self.read_since = 0
-            self.receive_limit = min(
-                2 * self.receive_limit, self.stack.profile.tcp_rmem[2] // 2
-            )  # tcp_rcv_space_adjust
-        if self.state not in CAN_RECEIVE and not self.ack_owed:
-            return
-        window = self.advertised - self.received_next
-        open_now = self.receive_limit - self.unread
-        # tcp_cleanup_rbuf: tell when the window at least doubles; silly windows are kept closed (__tcp_select_window).
-        opened = open_now >= 2 * window and open_now >= min(self.mss, self.receive_limit // 2)
-        # ... and acknowledge what was pushed once all of it is read, unless an answer is likely to carry it.
-        emptied = self.pushed > self.interactive and not self.unread
-        if (opened and not self.shut_read and not self.end_seen) or emptied or self.ack_owed > self.segment_size:
-            output.acknowledge(self)
 
     def _nothing_to_read(self) -> bytes | None:
         if self.state is LISTEN:

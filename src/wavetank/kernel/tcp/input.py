@@ -20,6 +20,7 @@ from wavetank.kernel.tcp.state import (
     CLOSE,
     CLOSE_WAIT,
     CLOSING,
+    DELAYED_ACK,
     DELAYED_ACK_MOST,
     ESTABLISHED,
     FIN,
@@ -32,6 +33,7 @@ from wavetank.kernel.tcp.state import (
     SYN,
     SYN_RECV,
     SYN_SENT,
+    TICK,
     Segment,
 )
 from wavetank.trace.schema import Kind
@@ -43,6 +45,9 @@ _DELIVERED = int(Kind.SEGMENT_DELIVERED)
 _RST_OR_SYN = RST | SYN
 _PAGE = 4096
 _GROWS_WINDOW = 128  # tcp_event_data_recv
+_USUAL_SEGMENT = 536  # TCP_MSS_DEFAULT
+#: Memory of a packet beside its data (`skb->truesize`), by the sizes of first segments after which windows open.
+_PACKET_COST = 704
 
 
 def arrived(tcp: Tcp, segment: Segment) -> None:
@@ -303,6 +308,8 @@ def _accept(tcp: Tcp, data: bytes, flags: int) -> None:
             tcp.segment_size = max(tcp.segment_size, min(size, tcp.mss))
         if not tcp.received_at:
             _first_data(tcp, size)
+        if tcp.receive_goal > tcp.receive_limit and size >= _GROWS_WINDOW:  # tcp_grow_window
+            tcp.receive_limit = min(tcp.receive_goal, tcp.receive_limit + 2 * max(size, tcp.segment_size))
         tcp.received_at = kernel.now or 1
         back = tcp.back
         if not back.calm:
@@ -319,6 +326,30 @@ def _accept(tcp: Tcp, data: bytes, flags: int) -> None:
         _fin(tcp)
 
 
+def room_made(tcp: Tcp, size: int) -> None:
+    """The program has read: grow the buffer for a fast reader, tell the sender when the window opens."""
+    limit = tcp.receive_limit
+    tcp.read_since += size
+    if tcp.read_since >= limit and not tcp.receive_fixed:
+        tcp.read_since = 0
+        limit = tcp.receive_limit = min(2 * limit, tcp.stack.profile.tcp_rmem[2] // 2)  # tcp_rcv_space_adjust
+    if tcp.state not in CAN_RECEIVE and not tcp.ack_owed:
+        return
+    window = tcp.advertised - tcp.received_next
+    open_now = limit - tcp.unread
+    if not tcp.offered:
+        # Half of the buffer was the window of the handshake. From the first data on it is the share that data has in
+        # its packets (`scaling_ratio` in tcp_measure_rcv_mss), less what is there then (tcp_grow_window).
+        packet = tcp.segment_size + _PACKET_COST
+        open_now = max(open_now, 2 * limit * (256 * tcp.segment_size // packet) // 256 - packet)
+    # tcp_cleanup_rbuf: tell when the window at least doubles; silly windows are kept closed (__tcp_select_window).
+    opened = open_now >= 2 * window and open_now >= min(tcp.mss, limit // 2)
+    # ... and acknowledge what was pushed once all of it is read, unless an answer is likely to carry it.
+    emptied = tcp.pushed > tcp.interactive and not tcp.unread
+    if (opened and not tcp.shut_read and not tcp.end_seen) or emptied or tcp.ack_owed > tcp.segment_size:
+        output.acknowledge(tcp)
+
+
 def _first_data(tcp: Tcp, size: int) -> None:
     """How many acknowledgements come at once: half as many as the window has segments (`tcp_incr_quickack`).
 
@@ -327,6 +358,8 @@ def _first_data(tcp: Tcp, size: int) -> None:
     tcp.quick_left = min(QUICK_ACKS, tcp.receive_limit // (2 * tcp.segment_size) or 2)
     if size >= _GROWS_WINDOW:
         tcp.quick_left |= 1
+    if _USUAL_SEGMENT < size < _PACKET_COST and not tcp.offered:  # most of its memory is no data: no larger window
+        tcp.offered = tcp.receive_limit
 
 
 def _fin(tcp: Tcp) -> None:
@@ -359,7 +392,8 @@ def _acknowledge_soon(tcp: Tcp) -> None:
         tcp.quick_left -= 1
         output.acknowledge(tcp)
     elif tcp.ack_by == FAR:
-        timers.arm_ack(tcp)
+        # Without any data so far the delay is not known yet (`ato` is 0): the next tick of the clock.
+        timers.arm_ack(tcp, DELAYED_ACK if tcp.received_at else TICK)
 
 
 def failed(tcp: Tcp, number: int) -> None:

@@ -63,7 +63,7 @@ def _get_socket(tcp: Tcp, name: int) -> int | bytes | None:
         SO_KEEPALIVE: int(tcp.keepalive),
         SO_RCVLOWAT: tcp.low_water,
         SO_SNDBUF: tcp.send_limit,
-        SO_RCVBUF: 2 * tcp.receive_limit,
+        SO_RCVBUF: 2 * max(tcp.receive_goal, tcp.receive_limit),
     }.get(name)
 
 
@@ -147,7 +147,9 @@ def _put_socket(tcp: Tcp, name: int, value: int | bytes) -> bool:
         if tcp.writable():
             tcp.notify(WRITABLE)  # sk_write_space
     else:
-        tcp.receive_limit = max(2 * min(value & 0xFFFF_FFFF, tcp.stack.profile.rmem_max), RECEIVE_BUFFER_MIN) // 2
+        limit = max(2 * min(value & 0xFFFF_FFFF, tcp.stack.profile.rmem_max), RECEIVE_BUFFER_MIN) // 2
+        tcp.receive_goal = limit if tcp.key is not None else 0  # the window of a connection grows as data arrives
+        tcp.receive_limit = min(tcp.receive_limit, limit) if tcp.key is not None else limit
         tcp.receive_fixed = True
     return True
 

@@ -64,7 +64,7 @@ def push(tcp: Tcp) -> None:
             size -= size % tcp.mss  # whole segments as long as the window is what limits
         data = _take(tcp, size)
         tcp.unsent_size -= size
-        _send_data(tcp, data, size)
+        _send_data(tcp, data, size, FIN if tcp.fin_wanted and not tcp.unsent_size else 0)
     if tcp.fin_wanted and not tcp.fin_sent:
         _send_fin(tcp)
 
@@ -103,9 +103,13 @@ def _take(tcp: Tcp, size: int) -> bytes:
     return b"".join(parts)
 
 
-def _send_data(tcp: Tcp, data: bytes, size: int) -> None:
+def _send_data(tcp: Tcp, data: bytes, size: int, fin: int = 0) -> None:
     seq = tcp.sent_next
-    tcp.sent_next = end = seq + size
+    end = seq + size
+    if fin:  # it goes with the last data that has not left yet (tcp_send_fin)
+        tcp.fin_sent = True
+        end += 1
+    tcp.sent_next = end
     tcp.unacked.append((seq, end, data))
     if size < tcp.mss:
         tcp.last_small = end
@@ -127,7 +131,7 @@ def _send_data(tcp: Tcp, data: bytes, size: int) -> None:
     if tcp.round_trip_seq < 0:
         tcp.round_trip_seq = end
         tcp.round_trip_sent = now
-    path.transmit((_DATA, seq, tcp.received_next, edge, data), size)
+    path.transmit((_DATA | fin, seq, tcp.received_next, edge, data), size)
     tcp.retransmit_by = by = now + tcp.timeout
     if by < tcp.retransmit_entry:
         timers.arm_retransmit(tcp)
@@ -173,7 +177,7 @@ def retransmit(tcp: Tcp) -> None:
     if tcp.acked > seq:
         data = data[tcp.acked - seq :]
         seq = tcp.acked
-    fin = FIN if tcp.fin_sent and end == tcp.sent_next and not data else 0
+    fin = FIN if tcp.fin_sent and end == tcp.sent_next else 0
     kernel = core.K
     kernel.recorder.event(kernel.now, _SEGMENT_SENT, tcp.number, len(data))
-    tcp.path.transmit((ACK | (fin or PSH), seq, tcp.received_next, tcp.window_edge(), data), len(data))
+    tcp.path.transmit((ACK | fin | (PSH if data else 0), seq, tcp.received_next, tcp.window_edge(), data), len(data))
