@@ -107,3 +107,23 @@ def test_files_are_used_now_by_the_clock_that_a_program_reads() -> None:
             return [*answers, attempt(os.copy_file_range, 0, 1, -10)[:2], attempt(os.pipe2, 1 << 31)]
 
     assert same_on_linux(body)[:3] == [True, True, 7]
+
+
+def test_entries_of_a_folder_are_of_their_type() -> None:
+    def body():
+        import os
+        import pickle
+        import socket
+        import tempfile
+
+        with tempfile.TemporaryDirectory() as place, socket.socket(socket.AF_UNIX) as listening:
+            os.mkdir(f"{place}/folder")
+            listening.bind(f"{place}/socket")
+            with open(f"{place}/file", "w"):
+                pass
+            return [
+                (entry.name, isinstance(entry, os.DirEntry), entry.__class__.__name__, attempt(pickle.dumps, entry))
+                for entry in sorted(os.scandir(place), key=lambda entry: entry.name)
+            ]
+
+    assert [found[:2] for found in same_on_linux(body)] == [("file", True), ("folder", True), ("socket", True)]

@@ -149,7 +149,8 @@ def _side(
                 break
         else:
             lines = [json.loads(line) for line in results.read_text().splitlines()]
-    return {name: Outcome(*rest) for kind, name, *rest in lines if kind == "end"}
+    # Parameters may hold the folder, which is another on each side.
+    return {name.replace(str(work), "FOLDER"): Outcome(*rest) for kind, name, *rest in lines if kind == "end"}
 
 
 def _unfinished(lines: list[list[str]]) -> list[str]:

@@ -18,6 +18,7 @@ import pkgutil
 import re
 import signal
 import sys
+import traceback
 import unittest
 
 RESOURCES = ("cpu",)
@@ -198,12 +199,23 @@ def main(path, module, patterns):
     done = known(path)
     sys.path.insert(0, os.getcwd())
     suite = unittest.TestSuite()
+    broken = {}
     for each in modules(module):
-        for test in flat(unittest.defaultTestLoader.loadTestsFromName(each)):
+        try:
+            tests = list(flat(unittest.defaultTestLoader.loadTestsFromName(each)))
+        except unittest.SkipTest as reason:
+            broken[each] = ("skip", str(reason))
+            continue
+        except Exception:  # while it was imported; the others of its package go on
+            broken[each] = ("fail", traceback.format_exc())
+            continue
+        for test in tests:
             name = test.id()
             if name not in done and (not patterns or any(fnmatch.fnmatch(name, f"*{each}*") for each in patterns)):
                 suite.addTest(test)
     with open(path, "a", buffering=1) as file:
+        for name in broken.keys() - done:
+            file.write(json.dumps(["end", name, *broken[name]]) + "\n")
         suite.run(Log(file))
         file.write(json.dumps(["finished", "", ""]) + "\n")
 

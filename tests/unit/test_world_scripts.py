@@ -83,6 +83,40 @@ def test_shared_memory_needs_no_other_process_and_does_not_outlive_the_run(tmp_p
     assert [name for name in os.listdir("/dev/shm") if name.endswith("-kept")] == []
 
 
+def test_the_environment_can_be_copied(tmp_path: Path) -> None:
+    script = """
+        import copy, os
+
+        kept = copy.deepcopy(os.environ)
+        os.environ["WORD"] = "other"
+        print(kept["WORD"], os.environ["WORD"], kept.keys() == os.environ.keys(), copy.deepcopy(os.environb)[b"WORD"])
+        os.environ = kept
+        print(os.environ["WORD"], type(os.environ._data).__name__)
+    """
+    result = run_script(tmp_path, dedent(script), environment={"WORD": "gift"})
+    assert result.failure is None, result.failure.traceback
+    assert stdout_of(result, "main/script").splitlines() == ["gift other True b'other'", "gift dict"]
+
+
+def test_a_file_opened_to_be_written_has_not_changed_by_that(tmp_path: Path) -> None:
+    script = """
+        import os, pathlib, tempfile, time
+
+        file = pathlib.Path(tempfile.mkdtemp(), "file")
+        file.write_text("one")
+        times = [file.stat().st_mtime]
+        for mode, text in (("r+", ""), ("r+", "two"), ("a", ""), ("a", "x"), ("w", ""), ("r+", "")):
+            time.sleep(10)
+            with file.open(mode) as opened:
+                opened.write(text)
+            times.append(file.stat().st_mtime)
+        print([round(after - before) for before, after in zip(times, times[1:])])
+    """
+    result = run_script(tmp_path, dedent(script))
+    assert result.failure is None, result.failure.traceback
+    assert stdout_of(result, "main/script") == "[0, 20, 0, 20, 10, 0]\n"
+
+
 def test_files_that_a_run_writes_have_times_of_the_world(tmp_path: Path) -> None:
     script = """
         import os, pathlib, shutil, tempfile, time

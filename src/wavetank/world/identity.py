@@ -66,6 +66,13 @@ class Variables(MutableMapping[bytes, bytes]):
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
+    def copy(self) -> dict[bytes, bytes]:
+        """A dict, as CPython's own is one."""
+        return dict(self)
+
+    def __reduce__(self) -> tuple[type, tuple[dict[bytes, bytes]]]:
+        return dict, (self.copy(),)  # what `copy.deepcopy(os.environ)` goes by
+
 
 _SYSTEM: Final = (
     "argv", "orig_argv", "path", "stdin", "stdout", "stderr", "__stdin__", "__stdout__", "__stderr__", "excepthook",

@@ -281,7 +281,7 @@ class Open:
                 room_for(file)
             opened = _real_open(proc.own(file), mode, buffering, encoding, errors, newline, closefd, opener)
             if not mode.startswith("r") or "+" in mode:
-                filetimes.written(opened.fileno())
+                filetimes.written(opened.fileno(), emptied="w" in mode)
             return opened
         _check(mode, encoding, errors, newline)
         raw_mode = "".join(letter for letter in mode if letter not in "tb")

@@ -14,7 +14,7 @@ notes that once a day (mount(8), relatime), so that the next run would have othe
 from __future__ import annotations
 
 import os
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, NoReturn
 
 from wavetank.kernel import core
 from wavetank.kernel.clock import wall_at
@@ -37,13 +37,20 @@ class _Seen(NamedTuple):
     shown_ns: int
 
 
+class _Opened(NamedTuple):
+    """When a file was opened to write, and whether that alone has changed it."""
+
+    at_ns: int
+    changes: bool
+
+
 class _Run:
     """What is known of the files of this run. `begun_ns`: 0 while none is under way."""
 
     def __init__(self) -> None:
         self.begun_ns = 0
         self.seen: dict[Identity, _Seen] = {}
-        self.opened: dict[Identity, int] = {}
+        self.opened: dict[Identity, _Opened] = {}
 
 
 _run: Final = _Run()
@@ -69,11 +76,11 @@ def anything_written() -> bool:
     return bool(_run.opened or _run.seen)
 
 
-def written(fd: int) -> None:
-    """A real descriptor has been opened to write."""
+def written(fd: int, *, emptied: bool) -> None:
+    """A real descriptor has been opened to write; `emptied`: what was in the file is gone, so it has changed."""
     if _run.begun_ns and fd < FIRST_FD:
         found = real.fstat(fd)
-        _run.opened[found.st_dev, found.st_ino] = wall_at(core.K)
+        _run.opened[found.st_dev, found.st_ino] = _Opened(wall_at(core.K), emptied)
 
 
 def given(path: Any, **options: Any) -> None:
@@ -107,13 +114,14 @@ def _changed(found: os.stat_result) -> int:
         return core.K.epoch_ns
     identity = found.st_dev, found.st_ino
     known = _run.seen.get(identity)
-    opened_ns = _run.opened.pop(identity, None)
-    if opened_ns is None:
-        if known is not None and (known.changed_ns, known.size) == (found.st_mtime_ns, found.st_size):
-            return known.shown_ns
-        opened_ns = wall_at(core.K)
-    _run.seen[identity] = _Seen(found.st_mtime_ns, found.st_size, opened_ns)
-    return opened_ns
+    opened = _run.opened.get(identity)
+    is_same = known is not None and (known.changed_ns, known.size) == (found.st_mtime_ns, found.st_size)
+    if known is not None and is_same and not (opened is not None and opened.changes):
+        return known.shown_ns  # and nothing has been written since, even if it is open to be
+    _run.opened.pop(identity, None)
+    shown_ns = wall_at(core.K) if opened is None else opened.at_ns
+    _run.seen[identity] = _Seen(found.st_mtime_ns, found.st_size, shown_ns)
+    return shown_ns
 
 
 def _with_times(found: os.stat_result, times_ns: list[int]) -> os.stat_result:
@@ -127,6 +135,7 @@ class Entry:
     """An `os.DirEntry` whose `stat` shows these times."""
 
     __slots__ = ("_own", "name", "path")
+    __class__ = os.DirEntry  # type: ignore[assignment]  # what `isinstance` asks besides the type
 
     def __init__(self, own: os.DirEntry[Any]) -> None:
         self._own = own
@@ -138,6 +147,9 @@ class Entry:
 
     def __repr__(self) -> str:
         return repr(self._own)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("cannot pickle 'posix.DirEntry' object")
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._own, name)

@@ -1,7 +1,8 @@
 """What `os.scandir` gives: the real entries, with the times that the world shows, and one for each socket file.
 
 Owns these two types and nothing of the disk. A folder of which there is nothing to add is given by the real iterator,
-whose entries are `os.DirEntry`; ours have the same members, but are not of that type, which nobody can make.
+whose entries are `os.DirEntry`; nobody can make more of that type, so ours say that they are (`isinstance` believes
+it) and have the same members.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 from wavetank.kernel.descriptors.filetimes import Entry
 from wavetank.kernel.unix.files import SocketFile
@@ -19,6 +20,7 @@ class SocketEntry:
     """One socket file; the members are those of `os.DirEntry`."""
 
     __slots__ = ("_file", "name", "path")
+    __class__ = os.DirEntry  # type: ignore[assignment]  # what `isinstance` asks besides the type
 
     def __init__(self, name: Any, path: Any, file: SocketFile) -> None:
         self.name = name
@@ -30,6 +32,9 @@ class SocketEntry:
 
     def __repr__(self) -> str:
         return f"<DirEntry {self.name!r}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("cannot pickle 'posix.DirEntry' object")
 
     def inode(self) -> int:
         """The number that `stat` gives."""

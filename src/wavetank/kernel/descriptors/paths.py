@@ -75,7 +75,7 @@ class Paths:
         room_for(path)
         fd = int(real.open(path, flags, mode, **options))
         if flags & (os.O_WRONLY | os.O_RDWR):
-            filetimes.written(fd)
+            filetimes.written(fd, emptied=bool(flags & os.O_TRUNC))
         return fd
 
     def readlink(self, path: Any, **options: Any) -> Any:
