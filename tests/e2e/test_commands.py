@@ -449,3 +449,24 @@ def test_local_time_is_utc_wherever_the_user_is(say: Say, here: Path) -> None:
         "import os, time\nprint(os.environ['TZ'], time.tzname[0], time.localtime().tm_hour)\n"
     )
     assert say("run", "zone.py", TZ="Asia/Tokyo").out.splitlines()[0] == "UTC UTC 0"
+
+
+def test_names_of_sockets_are_as_long_in_the_private_folder_as_in_tmp(say: Say, here: Path) -> None:
+    (here / "long.py").write_text(
+        "import pathlib, socket, tempfile\n"
+        "for place in tempfile.gettempdir(), str(pathlib.Path(tempfile.gettempdir()).resolve()):\n"
+        "    for length in 107, 108:\n"
+        "        name = place + '/' + 'x' * (length - len('/tmp/'))\n"
+        "        with socket.socket(socket.AF_UNIX) as listening, socket.socket(socket.AF_UNIX) as client:\n"
+        "            try:\n"
+        "                listening.bind(name)\n"
+        "            except OSError as error:\n"
+        "                print(error)\n"
+        "                continue\n"
+        "            listening.listen()\n"
+        "            client.connect(name)\n"
+        "            print(client.getpeername() == name)\n"
+        "            pathlib.Path(name).unlink()\n"
+    )
+    found = say("run", "long.py").out.splitlines()
+    assert found[:4] == ["True", "AF_UNIX path too long", "True", "AF_UNIX path too long"], found

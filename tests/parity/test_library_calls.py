@@ -127,3 +127,37 @@ def test_entries_of_a_folder_are_of_their_type() -> None:
             ]
 
     assert [found[:2] for found in same_on_linux(body)] == [("file", True), ("folder", True), ("socket", True)]
+
+
+def test_what_a_program_has_put_into_os_is_not_called_by_the_kernel() -> None:
+    def body():
+        import os
+        import socket
+        import tempfile
+
+        def blocks(*_: object, **__: object) -> None:
+            raise AssertionError("a call that blocks, as blockbuster sees it")
+
+        with tempfile.TemporaryDirectory() as place, socket.socket(socket.AF_UNIX) as listening:
+            os.symlink("near", f"{place}/far")
+            os.symlink(f"{place}/socket", f"{place}/near")
+            os.symlink("round", f"{place}/round")
+            with open(f"{place}/file", "w"):
+                pass
+            own = {name: getattr(os, name) for name in ("access", "stat", "lstat", "readlink", "listdir", "write")}
+            for name in own:
+                setattr(os, name, blocks)
+            try:
+                listening.bind(f"{place}/socket")
+                listening.listen()
+                answers = [attempt(listening.bind, f"{place}/other")]
+                for name in ("socket", "near", "far", "round", "file", "nowhere"):
+                    with socket.socket(socket.AF_UNIX) as client:
+                        answers.append(attempt(client.connect, f"{place}/{name}"))
+                print("written")
+            finally:
+                for name, call in own.items():
+                    setattr(os, name, call)
+        return answers
+
+    same_on_linux(body)

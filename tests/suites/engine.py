@@ -112,7 +112,7 @@ def compare(
             real = {name: real[name] for name in real if any(fnmatch(name, f"*{each}*") for each in patterns)}
     else:
         real = _side(_real, target, patterns, folder)
-        if kept and real and not patterns:
+        if kept and not patterns and any(outcome.kind == "ok" for outcome in real.values()):
             kept.write_text(json.dumps({name: asdict(outcome) for name, outcome in real.items()}))
     return Comparison(target, real, _side(_simulated, target, patterns, folder))
 
@@ -163,7 +163,7 @@ def _real(arguments: list[str], folder: str) -> str:
         done = subprocess.run(
             [sys.executable, str(SCRIPT), *arguments],
             cwd=folder,
-            env=os.environ | {"SUITE_LIMIT_S": "60"},
+            env={"SUITE_LIMIT_S": "60"} | os.environ,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=REAL_LIMIT_S,

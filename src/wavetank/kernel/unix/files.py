@@ -21,8 +21,13 @@ from wavetank.kernel.file import error
 if TYPE_CHECKING:
     from wavetank.kernel.unix.endpoint import Unix
 
-_real_stat: Final = posix.stat
+# The interpreter's own, also where the program has put others into `os`, as blockbuster does.
+real_stat: Final = posix.stat
 _real_lstat: Final = posix.lstat
+_real_readlink: Final = posix.readlink
+real_access: Final = posix.access
+#: include/linux/namei.h, MAXSYMLINKS
+_LINKS_MOST: Final = 40
 #: Inode numbers that no real file has.
 _FIRST_NUMBER: Final = 1 << 62
 
@@ -77,7 +82,7 @@ def _place(path: Any) -> Place | None:
     """Where a path leads, None when its folder is not there."""
     folder, name = os.path.split(os.fsencode(path))
     try:
-        found = _real_stat(folder or b".")
+        found = real_stat(folder or b".")
     except OSError:
         return None
     return found.st_dev, found.st_ino, name
@@ -99,17 +104,22 @@ def look(path: Any) -> SocketFile | None:
 
 def look_behind_links(path: Any) -> SocketFile | None:
     """The socket file to which a path leads, or None."""
-    found = look(path)
-    if found is None and _disk.files and os.path.islink(path):
-        return look(os.path.realpath(path))
-    return found
+    for _ in range(_LINKS_MOST):
+        found = look(path)
+        if found is not None or not _disk.files:
+            return found
+        try:
+            path = os.path.join(os.path.dirname(path), _real_readlink(path))
+        except (OSError, TypeError, ValueError):  # no link, or no path
+            return None
+    return None
 
 
 def make(path: bytes, socket: Unix) -> SocketFile:
     """A new socket file: EADDRINUSE if there is something already, else what mknod(2) says of the folder."""
     folder, name = os.path.split(path)
     try:
-        found = _real_stat(folder or b".")
+        found = real_stat(folder or b".")
     except OSError as problem:
         raise error(problem.errno or errno.ENOENT) from None
     if not stat.S_ISDIR(found.st_mode):
@@ -119,7 +129,7 @@ def make(path: bytes, socket: Unix) -> SocketFile:
         raise error(errno.EADDRINUSE)
     if not name:
         raise error(errno.ENOENT)
-    if not os.access(folder or b".", os.W_OK | os.X_OK):
+    if not real_access(folder or b".", os.W_OK | os.X_OK):
         raise error(errno.EACCES)
     mask = os.umask(0)
     os.umask(mask)
@@ -201,7 +211,7 @@ def names_in(folder: Any) -> list[bytes]:
     """The names of the socket files in a folder."""
     if not _disk.files:
         return []
-    found = _real_stat(folder)
+    found = real_stat(folder)
     return [name for device, number, name in _disk.files if (device, number) == (found.st_dev, found.st_ino)]
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import os
+import posix
 from typing import TYPE_CHECKING, Any, Final
 
 from wavetank.kernel.file import error
@@ -20,8 +21,12 @@ if TYPE_CHECKING:
     from wavetank.kernel.stack import Stack
     from wavetank.kernel.unix.endpoint import Unix
 
+#: The program may replace `os.readlink`, as blockbuster does.
+_readlink: Final = posix.readlink
 #: UNIX_PATH_MAX, include/uapi/linux/un.h
 PATH_MOST: Final = 108
+#: Where the run's own folders are: an open descriptor of the image.
+_PRIVATE: Final = b"/proc/self/fd/"
 #: Abstract names that Linux gives on its own: five hexadecimal digits.
 _AUTOMATIC: Final = 0xFFFFF
 
@@ -36,9 +41,20 @@ def parse(address: Any) -> bytes:
         except TypeError:
             raise TypeError(f"a bytes-like object is required, not '{type(address).__name__}'") from None
     abstract = not name or name[0] == 0
-    if len(name) > (PATH_MOST if abstract else PATH_MOST - 1):
+    if len(name) > (PATH_MOST if abstract else PATH_MOST - 1) and (abstract or not _fits_in_tmp(name)):
         raise OSError("AF_UNIX path too long")
     return name if abstract else name.partition(b"\0")[0]
+
+
+def _fits_in_tmp(name: bytes) -> bool:
+    """Whether a path below the run's own folder for temporary files, which has a long name, would fit below /tmp."""
+    own = os.environb.get(b"TMPDIR", b"")
+    if not own.startswith(_PRIVATE):
+        return False
+    number, _, rest = own.removeprefix(_PRIVATE).partition(b"/")
+    resolved = _readlink(_PRIVATE + number) + b"/" + rest
+    folder = next((each for each in (own, resolved) if name.startswith(each + b"/")), name)
+    return len(b"/tmp") + len(name) - len(folder) < PATH_MOST
 
 
 def display(name: bytes) -> str | bytes:
@@ -120,10 +136,10 @@ def find(stack: Stack, name: bytes, type_: int) -> Unix:
     file = files.look_behind_links(name)
     if file is None:
         try:
-            os.stat(name)
+            files.real_stat(name)
         except OSError as problem:
             raise error(problem.errno or errno.ENOENT) from None
-        if not os.access(name, os.W_OK):
+        if not files.real_access(name, os.W_OK):
             raise error(errno.EACCES)
         raise error(errno.ECONNREFUSED)
     if not file.allows(os.W_OK):
