@@ -451,22 +451,30 @@ def test_local_time_is_utc_wherever_the_user_is(say: Say, here: Path) -> None:
     assert say("run", "zone.py", TZ="Asia/Tokyo").out.splitlines()[0] == "UTC UTC 0"
 
 
-def test_names_of_sockets_are_as_long_in_the_private_folder_as_in_tmp(say: Say, here: Path) -> None:
-    (here / "long.py").write_text(
-        "import pathlib, socket, tempfile\n"
-        "for place in tempfile.gettempdir(), str(pathlib.Path(tempfile.gettempdir()).resolve()):\n"
-        "    for length in 107, 108:\n"
-        "        name = place + '/' + 'x' * (length - len('/tmp/'))\n"
-        "        with socket.socket(socket.AF_UNIX) as listening, socket.socket(socket.AF_UNIX) as client:\n"
-        "            try:\n"
-        "                listening.bind(name)\n"
-        "            except OSError as error:\n"
-        "                print(error)\n"
-        "                continue\n"
-        "            listening.listen()\n"
-        "            client.connect(name)\n"
-        "            print(client.getpeername() == name)\n"
-        "            pathlib.Path(name).unlink()\n"
+def test_the_private_folder_has_one_name(say: Say, here: Path) -> None:
+    (here / "mine.py").write_text(
+        "import os, pathlib, socket, tempfile\n"
+        "place = tempfile.mkdtemp()\n"
+        "print(place, os.path.realpath(place) == place, str(pathlib.Path(place).resolve(strict=True)) == place)\n"
+        "os.chdir(place)\n"
+        "pathlib.Path('file').touch()\n"
+        "os.symlink('file', 'link')\n"
+        "print(os.getcwd() == place, os.getcwdb() == place.encode(), os.path.abspath('a/../b') == place + '/b')\n"
+        "print(os.path.realpath('link') == place + '/file', os.path.realpath('..') == tempfile.gettempdir())\n"
+        "print(os.path.samefile(place, '.'), pathlib.Path.home().resolve() == pathlib.Path.home())\n"
+        "for length in 107, 108:  # of a name below /tmp\n"
+        "    name = tempfile.gettempdir() + '/' + 'x' * (length - len('/tmp/'))\n"
+        "    with socket.socket(socket.AF_UNIX) as listening, socket.socket(socket.AF_UNIX) as client:\n"
+        "        try:\n"
+        "            listening.bind(name)\n"
+        "        except OSError as error:\n"
+        "            print(error)\n"
+        "            continue\n"
+        "        listening.listen()\n"
+        "        client.connect(name)\n"
+        "        print(client.getpeername() == name)\n"
     )
-    found = say("run", "long.py").out.splitlines()
-    assert found[:4] == ["True", "AF_UNIX path too long", "True", "AF_UNIX path too long"], found
+    name, *found = say("run", "mine.py").out.splitlines()
+    assert re.fullmatch(r"/proc/self/fd/199/tmp/\w+ True True", name)
+    expected = ["True True True", "True True", "True True", "True", "AF_UNIX path too long"]
+    assert found[: len(expected)] == expected, found

@@ -110,7 +110,7 @@ def modules(name):
         return [name]  # a test in a module, or one that has to be reported
     if not hasattr(package, "__path__") or hasattr(package, "load_tests"):
         return [name]
-    found = (each.name for each in pkgutil.walk_packages(package.__path__, f"{name}."))
+    found = (each.name for each in pkgutil.walk_packages(package.__path__, f"{name}.", onerror=lambda _: None))
     return sorted(each for each in found if TEST_MODULE.search(each))
 
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from wavetank.kernel import core, refusals
 from wavetank.kernel.clock import wall_ns
-from wavetank.kernel.descriptors import filetimes, proc
+from wavetank.kernel.descriptors import filetimes, private, proc
 from wavetank.kernel.descriptors.listing import Entries, SocketEntry
 from wavetank.kernel.descriptors.table import is_simulated, join_sets, real, room_for, status
 from wavetank.kernel.file import File
@@ -65,7 +65,10 @@ class Paths:
     def lstat(self, path: Any, **options: Any) -> os.stat_result:
         """Of a path, links not followed."""
         found = _look(path, options)
-        return filetimes.shown(real.lstat(path, **options), path) if found is None else found.status()
+        if found is not None:
+            return found.status()
+        call = real.stat if private.is_passed(path) else real.lstat
+        return filetimes.shown(call(path, **options), path)
 
     def open(self, path: Any, flags: int, mode: int = 0o777, **options: Any) -> int:
         """A descriptor of a real file; a socket's cannot be opened."""
@@ -77,6 +80,14 @@ class Paths:
         if flags & (os.O_WRONLY | os.O_RDWR):
             filetimes.written(fd, emptied=bool(flags & os.O_TRUNC))
         return fd
+
+    def getcwd(self) -> str:
+        """The working folder."""
+        return private.named(real.getcwd())
+
+    def getcwdb(self) -> bytes:
+        """The working folder, as bytes."""
+        return os.fsencode(self.getcwd())
 
     def readlink(self, path: Any, **options: Any) -> Any:
         """Where a link leads."""

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import errno
 import os
-import posix
 from typing import TYPE_CHECKING, Any, Final
 
+from wavetank.kernel.descriptors import private
 from wavetank.kernel.file import error
 from wavetank.kernel.unix import files
 
@@ -21,12 +21,9 @@ if TYPE_CHECKING:
     from wavetank.kernel.stack import Stack
     from wavetank.kernel.unix.endpoint import Unix
 
-#: The program may replace `os.readlink`, as blockbuster does.
-_readlink: Final = posix.readlink
 #: UNIX_PATH_MAX, include/uapi/linux/un.h
 PATH_MOST: Final = 108
-#: Where the run's own folders are: an open descriptor of the image.
-_PRIVATE: Final = b"/proc/self/fd/"
+_TEMPORARY: Final = private.NAME.encode() + b"/tmp/"
 #: Abstract names that Linux gives on its own: five hexadecimal digits.
 _AUTOMATIC: Final = 0xFFFFF
 
@@ -48,13 +45,7 @@ def parse(address: Any) -> bytes:
 
 def _fits_in_tmp(name: bytes) -> bool:
     """Whether a path below the run's own folder for temporary files, which has a long name, would fit below /tmp."""
-    own = os.environb.get(b"TMPDIR", b"")
-    if not own.startswith(_PRIVATE):
-        return False
-    number, _, rest = own.removeprefix(_PRIVATE).partition(b"/")
-    resolved = _readlink(_PRIVATE + number) + b"/" + rest
-    folder = next((each for each in (own, resolved) if name.startswith(each + b"/")), name)
-    return len(b"/tmp") + len(name) - len(folder) < PATH_MOST
+    return name.startswith(_TEMPORARY) and len(b"/tmp/") + len(name) - len(_TEMPORARY) < PATH_MOST
 
 
 def display(name: bytes) -> str | bytes:
