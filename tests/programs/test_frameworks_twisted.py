@@ -128,6 +128,42 @@ def test_the_reactor_is_taken_for_one(worlds: Worlds) -> None:
     passed(worlds.run("looked_at"))
 
 
+def sets_the_reactor_aside() -> list[bool]:
+    from twisted.internet import main, pollreactor
+    from twisted.internet.test.modulehelpers import NoReactor
+
+    early_reactor.addSystemEventTrigger("during", "shutdown", int)  # it is made
+    stand_in = object()
+    with NoReactor():
+        main.installReactor(stand_in)
+        from twisted.internet import reactor as first
+    with NoReactor():
+        from twisted.internet import reactor as second
+    with NoReactor():
+        pollreactor.install()
+        from twisted.internet import reactor as third
+
+        third.callLater(1, third.stop)
+        third.run()
+    from twisted.internet import reactor as last
+
+    early_reactor.callLater(1, early_reactor.stop)
+    early_reactor.run()
+    return [
+        first is stand_in, second is not early_reactor, isinstance(second, early_reactor.__class__),
+        isinstance(third, pollreactor.PollReactor), last is early_reactor, early_reactor.seconds() >= 2,
+    ]  # fmt: skip
+
+
+def aside(world: World) -> None:
+    found = world.host("host").run(sets_the_reactor_aside).result(10)
+    assert all(found), found
+
+
+def test_a_reactor_that_is_set_aside_comes_back(worlds: Worlds) -> None:
+    passed(worlds.run("aside"))
+
+
 def installs_twice() -> list[str]:
     from twisted.internet import pollreactor, selectreactor
 

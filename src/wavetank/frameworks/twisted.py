@@ -100,9 +100,12 @@ def _install_reactor(reactor: Any) -> None:
         if _installed is not None:
             _already_installed()
         _installed = type(reactor)
+    elif NAME in sys.modules:
+        _already_installed()
+    elif _own["reactor"] is not None:  # set aside, as tests do: who has it keeps it, who imports it now gets this one
+        _own["shown"] = sys.modules[NAME] = reactor
+        return
     else:
-        if NAME in sys.modules:
-            _already_installed()
         _own["reactor"] = reactor
         for name, args, keywords in _asked:
             getattr(reactor, name)(*args, **keywords)
@@ -230,11 +233,14 @@ class _Package(ModuleType):
     @property
     def reactor(self) -> Any:
         """What `from twisted.internet import reactor` gives: importing it is what makes the default reactor."""
-        if _own["shown"] is not None:
-            return _own["shown"]
-        if _own["reactor"] is None:
+        if _own["shown"] is None and _own["reactor"] is None:
             _current()
-        return the_reactor
+        elif _own["shown"] is None and NAME not in sys.modules:
+            from twisted.internet import default
+
+            default.install()
+        shown = _own["shown"]
+        return the_reactor if shown is None else shown
 
     @reactor.setter
     def reactor(self, value: Any) -> None:
@@ -352,5 +358,6 @@ def _reactor_of(thread: core.Thread) -> Any:
     process = thread.process
     if "twisted.internet" not in sys.modules or thread is not process.main_thread:
         return None
-    reactor = process.own_value(_own, "reactor")
-    return None if reactor is _IMAGE else reactor
+    shown = process.own_value(_own, "shown")
+    reactor = shown if getattr(shown, "running", False) is True else process.own_value(_own, "reactor")
+    return None if reactor is _IMAGE or not hasattr(reactor, "getWriters") else reactor
