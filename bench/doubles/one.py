@@ -2,7 +2,7 @@
 
 Two Twisted protocols (or two of asyncio) talk to each other. What is compared is the cost of carrying what they write,
 for each `write` and for each piece that arrives: `iosim` and `StringTransport` as Twisted's own tests use them, and
-`connect`.
+`connect`. Neither of the two cuts anything, so there is a `StringTransport` whose input is cut by hand, too.
 """
 
 from __future__ import annotations
@@ -11,15 +11,17 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.internet.protocol import Protocol
 from twisted.internet.testing import StringTransport
+from twisted.python.compat import iterbytes
 from twisted.test.iosim import FakeTransport
 from twisted.test.iosim import connect as iosim_connect
 
 from wavetank.doubles.tx import connect
+from wavetank.doubles.wire.chunks import random
 
 #: Exchanges of one measurement, and measurements of which the fastest counts.
 EXCHANGES, REPEATS = 10_000, 3
@@ -85,8 +87,8 @@ class AioAnswering(asyncio.Protocol):
     data_received = Answering.dataReceived
 
 
-def iosim(question: bytes, answers: int) -> None:
-    """Twisted's pump."""
+def iosim(question: bytes, answers: int, chunks: str) -> None:
+    """Twisted's pump, which joins what was written, whatever `chunks` asks for."""
     one, other = Asking(question, answers), Answering(question, answers)
     pump = iosim_connect(other, FakeTransport(other, True), one, FakeTransport(one, False))
     one.transport.write(question)
@@ -95,8 +97,27 @@ def iosim(question: bytes, answers: int) -> None:
     assert one.left == 0
 
 
-def string_transport(question: bytes, answers: int) -> None:
-    """Two StringTransports, carried over by hand."""
+def whole(data: bytes) -> Iterable[bytes]:
+    """In one piece."""
+    return (data,)
+
+
+def by_chance(data: bytes) -> Iterable[bytes]:
+    """In pieces drawn as `connect` draws them, by a call for each."""
+    at, total = 0, len(data)
+    while at < total:
+        size = DRAWN(total - at, total - at, at)
+        yield data[at : at + size]
+        at += size
+
+
+DRAWN = random("1")
+#: What a test with StringTransport does by hand, where `connect` is told `chunks=`.
+BY_HAND: dict[str, Callable[[bytes], Iterable[bytes]]] = {"one byte": iterbytes, "random:1": by_chance}
+
+
+def string_transport(question: bytes, answers: int, chunks: str) -> None:
+    """Two StringTransports, carried over by hand, which joins what was written."""
     one, other = Asking(question, answers), Answering(question, answers)
     here, there = StringTransport(), StringTransport()
     one.makeConnection(here)
@@ -111,10 +132,29 @@ def string_transport(question: bytes, answers: int) -> None:
     assert one.left == 0
 
 
-def joined(asking: Any, answering: Any, chunks: str | None) -> Callable[[bytes, int], None]:
+def cut_by_hand(question: bytes, answers: int, chunks: str) -> None:
+    """The same, and each is given what the other wrote in pieces."""
+    one, other = Asking(question, answers), Answering(question, answers)
+    here, there = StringTransport(), StringTransport()
+    one.makeConnection(here)
+    other.makeConnection(there)
+    one.transport.write(question)
+    cut = BY_HAND.get(chunks, whole)
+    while data := here.value():
+        here.clear()
+        for piece in cut(data):
+            other.dataReceived(piece)
+        data = there.value()
+        there.clear()
+        for piece in cut(data):
+            one.dataReceived(piece)
+    assert one.left == 0
+
+
+def joined(asking: Any, answering: Any) -> Callable[[bytes, int, str], None]:
     """`connect`, with this policy."""
 
-    def run(question: bytes, answers: int) -> None:
+    def run(question: bytes, answers: int, chunks: str) -> None:
         one, other = asking(question, answers), answering(question, answers)
         connection = connect(one, other, chunks=chunks)
         one.transport.write(question)
@@ -124,26 +164,32 @@ def joined(asking: Any, answering: Any, chunks: str | None) -> Callable[[bytes, 
     return run
 
 
-CONTENDERS: dict[str, Callable[[bytes, int], None]] = {
+CONTENDERS: dict[str, Callable[[bytes, int, str], None]] = {
     "iosim": iosim,
     "StringTransport": string_transport,
-    "connect, Twisted": joined(Asking, Answering, None),
-    "connect, asyncio": joined(AioAsking, AioAnswering, None),
-    "connect, Twisted, collapse": joined(Asking, Answering, "collapse"),
-    "connect, Twisted, random": joined(Asking, Answering, "random:1"),
+    "StringTransport, cut by hand": cut_by_hand,
+    "connect, Twisted": joined(Asking, Answering),
+    "connect, asyncio": joined(AioAsking, AioAnswering),
 }
-#: The cells: bytes of a chunk, and writes of each answer.
-CELLS = {"64 bytes, one write an answer": (64, 1), "1 KiB, one write an answer": (1024, 1),
-         "1 KiB, ten writes an answer": (1024, 10), "16 KiB, ten writes an answer": (16_384, 10)}  # fmt: skip
+#: The cells: bytes of a chunk, writes of each answer, and what arrives of them.
+CELLS = {
+    "64 bytes, one write an answer": (64, 1, "identity"),
+    "1 KiB, one write an answer": (1024, 1, "identity"),
+    "1 KiB, ten writes an answer": (1024, 10, "identity"),
+    "1 KiB, ten writes an answer, joined": (1024, 10, "collapse"),
+    "16 KiB, ten writes an answer, joined": (16_384, 10, "collapse"),
+    "64 bytes, one byte at a time": (64, 1, "one byte"),
+    "1 KiB, cut by chance": (1024, 1, "random:1"),
+}
 
 
 def main(contender: str, cell: str) -> None:
     """Measure and print."""
-    size, answers = CELLS[cell]
+    size, answers, chunks = CELLS[cell]
     best = float("inf")
     for _ in range(REPEATS):
         begun = time.process_time()
-        CONTENDERS[contender](b"x" * size, answers)
+        CONTENDERS[contender](b"x" * size, answers, chunks)
         best = min(best, time.process_time() - begun)
     pieces = PIECES[0] / REPEATS
     print("RESULT " + json.dumps({"us_each": best / EXCHANGES / (1 + answers) * 1e6, "us_piece": best / pieces * 1e6}))

@@ -222,12 +222,14 @@ class Transport:
         if type(data) is bytes and data and way.open:
             # What `End.write` does, for the most frequent case.
             raw = way.raw
-            raw.append(way.wrote)
-            raw.append(data)
-            way.queue.append(data)
             size = len(data)
-            if size > KEPT_BYTES:
-                way.log.weigh(size)
+            raw.append(way.wrote)
+            if size <= KEPT_BYTES:
+                raw.append(data)
+            else:
+                raw.append(data[:KEPT_BYTES])
+                raw.append(size)
+            way.queue.append(data)
             way.size = size = way.size + size
             if size > way.limit:
                 self._end.written()

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from wavetank.doubles.wire.log import KEPT_BYTES
 from wavetank.doubles.wire.way import TWISTED
 
 if TYPE_CHECKING:
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
 
 #: So many rounds between two looks at the length of the log.
 _STRIDE: Final = 1000
-#: Longer pieces take the other way: they may be longer than is read at once, and are heavy in the log.
-_SHORT: Final = KEPT_BYTES
 
 
 def exchange(connection: Connection, rounds: int) -> int:
@@ -46,53 +43,50 @@ def _some(connection: Connection, rounds: int) -> int:
     one_queue, two_queue, one_got, two_got = one.queue, two.queue, one.got, two.got
     first, second = connection.ends
     first_twisted, second_twisted = first.word == TWISTED, second.word == TWISTED
-    end = first
     done = 0
-    try:
-        for done in range(rounds):
-            if one_queue:
-                if not one.flowing:
-                    return done
+    for done in range(rounds):
+        if one_queue:
+            if not one.flowing:
+                return done
+            if one.size <= one.short and len(one_queue) == 1:
                 piece = one_queue.pop()
-                size = len(piece)
-                if one_queue or size > _SHORT:
-                    one_queue.append(piece)
-                    one.carry()
-                else:
-                    raw.append(one_got)
-                    raw.append(piece)
-                    one.size = 0
-                    one.delivered += size
-                    end = second
+                raw.append(one_got)
+                raw.append(piece)
+                one.delivered += one.size
+                one.size = 0
+                try:
                     if second_twisted:
                         second.target.dataReceived(piece)
                     else:
                         second.target.data_received(piece)
-                    if first.attentive:
-                        first.taken()
-            elif not (two_queue and one.flowing):
-                return done
-            if two_queue:
-                if not two.flowing:
+                except Exception as error:
+                    second.failed(error, second.word)
                     return done
+                if first.attentive:
+                    first.taken()
+            else:
+                one.carry()
+        elif not (two_queue and one.flowing):
+            return done
+        if two_queue:
+            if not two.flowing:
+                return done
+            if two.size <= two.short and len(two_queue) == 1:
                 piece = two_queue.pop()
-                size = len(piece)
-                if two_queue or size > _SHORT:
-                    two_queue.append(piece)
-                    two.carry()
-                else:
-                    raw.append(two_got)
-                    raw.append(piece)
-                    two.size = 0
-                    two.delivered += size
-                    end = first
+                raw.append(two_got)
+                raw.append(piece)
+                two.delivered += two.size
+                two.size = 0
+                try:
                     if first_twisted:
                         first.target.dataReceived(piece)
                     else:
                         first.target.data_received(piece)
-                    if second.attentive:
-                        second.taken()
-    except Exception as error:
-        end.failed(error, end.word)
-        return done
+                except Exception as error:
+                    first.failed(error, first.word)
+                    return done
+                if second.attentive:
+                    second.taken()
+            else:
+                two.carry()
     return rounds

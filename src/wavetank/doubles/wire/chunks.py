@@ -6,7 +6,8 @@ the next piece is.
 The idea: TCP keeps no borders of writes (RFC 9293 section 3.8), so a protocol must give the same output however its
 input is cut. A policy is a function `(first, total, offset) -> size`: `first` is the length of the first write that is
 on its way, `total` the length of all that is, `offset` how many bytes went before. A size below 1 or above `total` is
-brought into these bounds.
+brought into these bounds. The most frequent policies can also cut all that is on its way at once (`cutter`), since a
+call for each piece costs more than carrying it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from wavetank.errors import UsageError, did_you_mean
 
 #: `(first, total, offset) -> size of the next piece`, all in bytes.
 ChunkPolicy: TypeAlias = Callable[[int, int, int], int]
+#: `(writes, total, longest) -> pieces`: the same bytes, `total` of them, in pieces of at most `longest`.
+Cutter: TypeAlias = Callable[[list[bytes], int, int], list[bytes]]
 
 
 def identity(first: int, total: int, offset: int) -> int:
@@ -49,23 +52,51 @@ def pieces_of(size: Any) -> ChunkPolicy:
     return policy
 
 
+class Drawn:
+    """Cuts and joins drawn from a generator: single bytes, whole writes, everything at once, and any size between."""
+
+    def __init__(self, draw: Callable[[], float]) -> None:
+        # Of a generator, `random` alone: `randint` costs several times as much as carrying the piece.
+        self._draw = draw
+
+    def __call__(self, first: int, total: int, offset: int) -> int:
+        """The size of the next piece; one draw says which kind of piece it is, and how long."""
+        kind = self._draw() * 4.0
+        if kind < 1.0:
+            return 1 + int(kind * total)
+        if kind < 2.0:
+            return 1 + int((kind - 1.0) * min(first, 8))
+        return first if kind < 3.0 else total
+
+    def cut(self, writes: list[bytes], total: int, longest: int) -> list[bytes]:
+        """Pieces as by calls for one after the other."""
+        data = writes[0] if len(writes) == 1 else b"".join(writes)
+        pieces, draw = [], self._draw
+        at, index, end = 0, 0, len(writes[0])
+        while at < total:
+            kind = draw() * 4.0
+            if kind < 1.0:
+                stop = at + 1 + int(kind * (total - at))
+            elif kind < 2.0:
+                stop = at + 1 + int((kind - 1.0) * min(end - at, 8))
+            else:
+                stop = end if kind < 3.0 else total
+            if stop - at > longest:
+                stop = at + longest
+            pieces.append(data[at:stop])
+            at = stop
+            while end <= at < total:
+                index += 1
+                end += len(writes[index])
+        return pieces
+
+
 def random(seed: int | str | bytes | random_module.Random) -> ChunkPolicy:
     """Cuts and joins drawn from `seed`: single bytes, whole writes, everything at once, and any size between.
 
     The same seed and the same writes give the same pieces. A `random.Random` is drawn from as it is.
     """
-    draw = (seed if isinstance(seed, random_module.Random) else random_module.Random(seed)).random
-
-    def policy(first: int, total: int, offset: int) -> int:
-        # By `random()` alone: `randint` costs several times as much as carrying the piece.
-        kind = draw()
-        if kind < 0.25:
-            return 1 + int(draw() * total)
-        if kind < 0.5:
-            return 1 + int(draw() * min(first, 8))
-        return first if kind < 0.75 else total
-
-    return policy
+    return Drawn((seed if isinstance(seed, random_module.Random) else random_module.Random(seed)).random)
 
 
 def cuts(offsets: Iterable[int]) -> ChunkPolicy:
@@ -102,6 +133,51 @@ def drawn(data: Any) -> ChunkPolicy:
         return total - held_back
 
     return policy
+
+
+def _as_written(writes: list[bytes], total: int, longest: int) -> list[bytes]:
+    if total <= longest:
+        return writes
+    return [write[at : at + longest] for write in writes for at in range(0, len(write), longest)]
+
+
+def _joined(writes: list[bytes], total: int, longest: int) -> list[bytes]:
+    if total <= longest:
+        return [b"".join(writes)]
+    pieces: list[bytes] = []
+    group: list[bytes] = []
+    room = longest
+    for write in writes:
+        if len(write) > room:
+            # Joined group by group: joining all and cutting that would copy everything twice.
+            pieces.append(b"".join((*group, write[:room])))
+            write = write[room:]
+            pieces += (write[at : at + longest] for at in range(0, len(write) - longest, longest))
+            write = write[len(write) - 1 - (len(write) - 1) % longest :]
+            group, room = [], longest
+        group.append(write)
+        room -= len(write)
+    pieces.append(b"".join(group))
+    return pieces
+
+
+def _single_bytes(writes: list[bytes], total: int, longest: int) -> list[bytes]:
+    data = writes[0] if len(writes) == 1 else b"".join(writes)
+    return [data[at : at + 1] for at in range(total)]
+
+
+_CUTTERS: Final[tuple[tuple[ChunkPolicy, Cutter], ...]] = (
+    (identity, _as_written),
+    (collapse, _joined),
+    (one_byte, _single_bytes),
+)
+
+
+def cutter(policy: ChunkPolicy) -> Cutter | None:
+    """How this policy cuts all that is on its way at once; None: it is asked for each piece."""
+    if isinstance(policy, Drawn):
+        return policy.cut
+    return next((cut for known, cut in _CUTTERS if known is policy), None)
 
 
 _NAMED: Final[dict[str, ChunkPolicy]] = {

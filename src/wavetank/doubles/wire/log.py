@@ -11,11 +11,9 @@ from typing import Any, Final, NamedTuple
 
 #: At least so many entries are kept unless told otherwise; older ones are dropped.
 KEPT: Final = 10_000
-#: So much of a piece of data is kept in any case.
+#: So much of a piece of data is kept. Keeping long ones whole would cost a page fault for every 4 KiB that is joined or
+#: cut, since no memory is used again.
 KEPT_BYTES: Final = 1024
-#: Longer pieces are kept whole until they are so many bytes in all; then their beginnings are. Much more would cost a
-#: page fault for every 4 KiB that is joined or cut, since no memory is used again.
-WHOLE_BYTES: Final = 1024 * 1024
 #: So much of a piece of data is shown in a line.
 SHOWN_BYTES: Final = 40
 
@@ -55,31 +53,22 @@ def _cut(data: bytes) -> str:
     return repr(data) if len(data) <= SHOWN_BYTES else f"{data[:SHOWN_BYTES]!r}..."
 
 
-def kept(data: bytes) -> bytes | Piece:
-    """What is kept of a piece of data."""
-    return data if len(data) <= KEPT_BYTES else Piece(data[:KEPT_BYTES], len(data))
-
-
 class Log:
     """What was called, in order: iterate for `Entry`s, `str()` for lines, `len()` for how many are kept."""
 
     def __init__(self, entries: int = KEPT) -> None:
         #: What the doubles append to: `(end, call, detail)`; `("", "", seconds)` where time has moved; and, for data,
-        #: `(end, call)` followed by the data, so that the way of most calls makes no object.
+        #: `(end, call)` followed by the data, so that the way of most calls makes no object, and by the whole length
+        #: where that is only the beginning of the data.
         self.raw: list[Any] = []
         self._limit = 4 * entries
-        #: Bytes of long pieces that are kept whole, and where in `raw` they are.
-        self._whole = 0
-        self._long: list[int] = []
         #: Whether older calls were dropped.
         self.trimmed = False
 
     def trim(self) -> None:
         """Drop the older half of what is kept when it is too much."""
         if len(self.raw) > self._limit:
-            dropped = len(self.raw) - self._limit // 2
-            del self.raw[:dropped]
-            self._long = [index - dropped for index in self._long if index >= dropped]
+            del self.raw[: -(self._limit // 2)]
             self.trimmed = True
 
     def note(self, end: str, call: str, detail: Any = None) -> None:
@@ -90,33 +79,23 @@ class Log:
     def data(self, end: str, call: str, data: bytes) -> None:
         """Append one call with data, of which the beginning is kept."""
         self.raw.append((end, call))
-        self.raw.append(data)
         if len(data) > KEPT_BYTES:
-            self.weigh(len(data))
-
-    def weigh(self, size: int) -> None:
-        """The last entry of `raw` is a long piece, of so many bytes: keep no more of those whole than is allowed."""
-        self._whole += size
-        self._long.append(len(self.raw) - 1)
-        if self._whole > WHOLE_BYTES:
-            raw = self.raw
-            known: dict[int, bytes | Piece] = {}  # what was written and what was received is mostly one object
-            for index in self._long:
-                item = raw[index]
-                short = known.get(id(item))
-                if short is None:
-                    short = known[id(item)] = kept(item)
-                raw[index] = short
-            self._whole = 0
-            self._long.clear()
+            self.raw.append(data[:KEPT_BYTES])
+            self.raw.append(len(data))
+        else:
+            self.raw.append(data)
 
     def __iter__(self) -> Iterator[Entry]:
         now = 0.0
         called: tuple[str, str] | None = None
-        for item in tuple(self.raw):
-            if isinstance(item, (bytes, Piece)):
+        items = tuple(self.raw)
+        for index, item in enumerate(items):
+            if isinstance(item, bytes):
+                size = items[index + 1] if index + 1 < len(items) else None
                 if called is not None:
-                    yield Entry(now, *called, item)
+                    yield Entry(now, *called, Piece(item, size) if isinstance(size, int) else item)
+            elif isinstance(item, int):
+                continue  # went with the data before it
             elif len(item) == 2:
                 called = item
             elif item[1]:

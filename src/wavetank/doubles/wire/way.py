@@ -15,7 +15,7 @@ from collections.abc import Callable
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
-from wavetank.doubles.wire.chunks import ChunkPolicy, collapse, identity
+from wavetank.doubles.wire.chunks import ChunkPolicy, Cutter, collapse, cutter, identity
 from wavetank.doubles.wire.end import End, Loss
 from wavetank.doubles.wire.log import KEPT_BYTES, Log
 
@@ -29,9 +29,9 @@ TWISTED: Final = "dataReceived"
 class Way:
     """From `sender` to `receiver`. `size` is what the sender's buffer holds, in bytes."""
 
-    __slots__ = ("broken", "delivered", "dropped", "eof", "eof_told", "flowing", "got", "inbox", "limit", "line",
+    __slots__ = ("broken", "cut", "delivered", "dropped", "eof", "eof_told", "flowing", "got", "inbox", "limit", "line",
                  "log", "losses", "open", "policy", "queue", "raw", "receiver", "refusing", "reset_due", "sender",
-                 "shut", "size", "watched", "wrote")  # fmt: skip
+                 "short", "shut", "size", "watched", "wrote")  # fmt: skip
 
     def __init__(self, sender: End, receiver: End, policy: ChunkPolicy, log: Log) -> None:
         self.sender = sender
@@ -48,8 +48,11 @@ class Way:
         self.wrote = (sender.name, "write")
         self.got = (receiver.name, receiver.word)
         #: Kept for speed (`changed` does): the sender may write without a second thought, up to so many bytes;
-        #: and the receiver takes each write as it is.
+        #: the receiver takes what is on its way at once, cut by `cut`; and a single write of up to so many bytes
+        #: arrives as it is.
         self.open = self.flowing = False
+        self.cut: Cutter | None = cutter(policy)
+        self.short = 0
         #: Somebody wants the log to be told of each write before it is made: then there is no short way.
         self.watched = False
         self.limit = 0
@@ -71,6 +74,8 @@ class Way:
         """Something that decides about the short ways was changed: its ends, its line, its policy."""
         sender, receiver = self.sender, self.receiver
         self.open = not (self.watched or self.line or self.shut or sender.closing or sender.eof_written)
+        self.cut = cutter(self.policy)
+        self.short = KEPT_BYTES if self.policy is identity or self.policy is collapse else 0
         self.flowing = not (
             self.line
             or self.eof
@@ -78,7 +83,7 @@ class Way:
             or receiver.buffered
             or receiver.closing
             or not receiver.reading
-            or (self.policy is not identity and self.policy is not collapse)
+            or self.cut is None
         )
         self.got = (receiver.name, receiver.word)
         # Where nobody has been asked for a round yet, every write is one too many: it asks for it.
@@ -176,27 +181,22 @@ class Way:
             self.swallow()
 
     def carry(self) -> None:
-        """Each write as one piece, or all of them as one, when this way is `flowing`."""
-        receiver, raw, got = self.receiver, self.raw, self.got
-        pieces = self.queue[:]
+        """What is on its way, cut at once, when this way is `flowing`."""
+        receiver, raw, got, cut = self.receiver, self.raw, self.got, self.cut
+        assert cut is not None
+        writes = self.queue[:]
         self.queue.clear()
-        if self.policy is collapse and len(pieces) > 1:
-            pieces = [b"".join(pieces)]
         self.log.trim()
-        count, moved, losses, twisted = 0, 0, self.losses, receiver.word == TWISTED
+        moved, losses, twisted = 0, self.losses, receiver.word == TWISTED
         try:
-            for count, piece in enumerate(pieces, 1):  # used below
+            for piece in cut(writes, self.size, receiver.speaker.max_read):
                 size = len(piece)
-                if size > KEPT_BYTES:
-                    if size > receiver.speaker.max_read:
-                        count -= 1
-                        break
-                    raw.append(got)
+                raw.append(got)
+                if size <= KEPT_BYTES:
                     raw.append(piece)
-                    self.log.weigh(size)
                 else:
-                    raw.append(got)
-                    raw.append(piece)
+                    raw.append(piece[:KEPT_BYTES])
+                    raw.append(size)
                 self.size -= size
                 moved += size
                 if twisted:
@@ -208,12 +208,18 @@ class Way:
         except Exception as error:
             receiver.failed(error, receiver.word)
         self.delivered += moved
-        if count < len(pieces) and losses == self.losses:
-            self.queue[:0] = pieces[count:]
-            if self.flowing:  # then it was too long a piece
-                self.read(receiver.takes, lambda: self.size)
+        if self.size and losses == self.losses:
+            self._put_back(writes, moved)
         if self.sender.attentive:
             self.sender.taken()
+
+    def _put_back(self, writes: list[bytes], taken: int) -> None:
+        """What is left of these writes, of which so many bytes were taken, goes before what was written since."""
+        for index, write in enumerate(writes):
+            if taken < len(write):
+                self.queue[:0] = [write[taken:], *writes[index + 1 :]]
+                return
+            taken -= len(write)
 
     def read(self, may: Callable[[], bool], most: Callable[[], int]) -> None:
         """Pieces as the policy wants them, of what is in the queue now, while `may()`, each of at most `most()`."""
@@ -230,10 +236,8 @@ class Way:
                 self._share_out(data, ends, may, most, self.delivered - begun)
         except Exception as error:
             receiver.failed(error, receiver.word)
-        at = self.delivered - begun
-        if at < len(data) and losses == self.losses:
-            index = bisect_right(ends, at)
-            self.queue[:0] = [data[at : ends[index]], *pieces[index + 1 :]]
+        if losses == self.losses:
+            self._put_back(pieces, self.delivered - begun)
 
     def _deal(self, data: bytes, ends: list[int]) -> None:
         """What `_share_out` does, for the most frequent case: nothing but the policy decides about the pieces."""
@@ -247,9 +251,11 @@ class Way:
             size = min(max(self.policy(ends[index] - at, left, self.delivered), 1), left, longest)
             piece = data[at : at + size]
             raw.append(got)
-            raw.append(piece)
-            if size > KEPT_BYTES:
-                self.log.weigh(size)
+            if size <= KEPT_BYTES:
+                raw.append(piece)
+            else:
+                raw.append(piece[:KEPT_BYTES])
+                raw.append(size)
             self.size -= size
             self.delivered += size
             at += size
