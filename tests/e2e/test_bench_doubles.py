@@ -12,7 +12,9 @@ BENCH = Path(__file__).parents[2] / "bench" / "doubles"
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("contender", ["iosim", "StringTransport", "StringTransport, cut by hand", "connect, Twisted", "connect, asyncio"])
+@pytest.mark.parametrize(
+    "contender", ["iosim", "StringTransport", "StringTransport, cut by hand", "connect, Twisted", "connect, asyncio"]
+)
 def test_an_exchange(contender: str, record_property: Callable[[str, object], None]) -> None:
     command = [sys.executable, str(BENCH / "one.py"), contender, "64 bytes, one write an answer"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

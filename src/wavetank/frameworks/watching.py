@@ -7,13 +7,16 @@ goes to `wavetank.contract.watch.listeners`.
 The idea: the transport and the protocol stay what they are, so that a program that compares or keeps them sees nothing.
 Only the attribute in which a transport keeps its protocol gives the transport a face in its place, and the transport's
 own methods tell the watch before they do their work.
+
+Other people's suites run under the same watch on the real system, in another `manner` (`tests/suites/contract_hooks`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import wavetank.contract as contract  # which makes the faces
 from wavetank.contract.kinds import kind_of
@@ -21,6 +24,27 @@ from wavetank.contract.monitor import FACES, Monitor
 from wavetank.contract.rules import PROTOCOL, TRANSPORT
 from wavetank.errors import UsageError
 from wavetank.kernel import core
+
+
+def _virtual_s() -> float:
+    return core.K.now / 1e9  # not `time.monotonic`: reading the clock takes virtual time
+
+
+def _everything(holder: Any, protocol: Any) -> bool:
+    return True
+
+
+@dataclass
+class Manner:
+    """How is watched: what becomes of violations, whose clock, and which protocols of which transports are meant."""
+
+    on_violation: Literal["record"] | Callable[[contract.ContractViolation], None] = "record"
+    clock: Callable[[], float] = _virtual_s
+    meant: Callable[[Any, Any], bool] = _everything
+
+
+#: For tests: replaced where what is watched is no simulated world.
+manner = Manner()
 
 
 class _Raw:
@@ -47,27 +71,25 @@ def _made(monitor: Any, transport: Any, name: str) -> None:
 _CLASSES: Final[dict[str, Any]] = {kind: type(f"Raw{face.__name__}", (_Raw, face), {}) for kind, face in FACES.items()}
 
 
-def watched(protocol: Any, profile: str, before: Any = None, *, kind: str | None = None, joined: bool = False) -> Any:
+def watched(
+    protocol: Any, profile: str, holder: Any, before: Any = None, *, kind: str | None = None, joined: bool = False
+) -> Any:
     """The protocol under watch; itself where it is none, or is watched already.
 
-    `before`: what the transport had in its place; `joined`: the connection is made already.
+    `holder`: the transport that gets it; `before`: what it had in its place; `joined`: the connection is made already.
     """
-    if protocol is None or isinstance(protocol, Monitor):
+    if protocol is None or isinstance(protocol, Monitor) or not manner.meant(holder, protocol):
         return protocol
     try:
         found = kind_of(protocol, kind)
     except UsageError:
         return protocol
     monitor = _CLASSES[found.name](
-        protocol, kind=kind, profile=profile, on_violation="record", joined=joined, clock=_virtual_s
+        protocol, kind=kind, profile=profile, on_violation=manner.on_violation, joined=joined, clock=manner.clock
     )
     if isinstance(before, Monitor):
         monitor._watch.take_over(before._watch)
     return monitor
-
-
-def _virtual_s() -> float:
-    return core.K.now / 1e9  # not `time.monotonic`: reading the clock takes virtual time
 
 
 def bare(value: Any) -> Any:
@@ -116,7 +138,7 @@ class Kept:
     def __set__(self, instance: Any, value: Any) -> None:
         before = instance.__dict__.get(self.name)
         if bare(before) is not bare(value):
-            value = watched(value, self.profile, before, joined=self.joins(instance, value))
+            value = watched(value, self.profile, instance, before, joined=self.joins(instance, value))
         elif isinstance(before, Monitor):
             value = before
         instance.__dict__[self.name] = value

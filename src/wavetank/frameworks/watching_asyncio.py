@@ -1,12 +1,12 @@
-"""asyncio's transports under watch: sockets, datagrams, pipes, TLS. See `watching`.
+"""asyncio's transports under watch: sockets, datagrams, pipes, TLS, child processes. See `watching`.
 
 Owns which private names of asyncio hold a protocol, and which methods of its transports a protocol calls. Source:
-CPython Lib/asyncio/selector_events.py, unix_events.py, sslproto.py, 3.11 to 3.13.
+CPython Lib/asyncio/selector_events.py, unix_events.py, sslproto.py, base_subprocess.py, 3.11 to 3.13.
 """
 
 from __future__ import annotations
 
-from asyncio import selector_events, sslproto, unix_events
+from asyncio import base_subprocess, selector_events, sslproto, unix_events
 from typing import Any, Final
 
 from wavetank.frameworks.watching import Kept, bare, of_attribute, tell, watched
@@ -18,11 +18,12 @@ _OWNERS: Final[tuple[Any, ...]] = (
     getattr(selector_events, "_SelectorTransport"),  # noqa: B009
     getattr(unix_events, "_UnixReadPipeTransport"),  # noqa: B009
     getattr(unix_events, "_UnixWritePipeTransport"),  # noqa: B009
+    base_subprocess.BaseSubprocessTransport,  # in a world there are none, but this is not the place to say so
 )
 _SPEAKERS: Final[tuple[Any, ...]] = (
     getattr(selector_events, "_SelectorSocketTransport"),  # noqa: B009
     getattr(selector_events, "_SelectorDatagramTransport"),  # noqa: B009
-    *_OWNERS[1:],
+    *_OWNERS[1:3],
 )
 
 
@@ -64,10 +65,10 @@ def _watch_tls(owner: Any) -> None:
     def set_app_protocol(self: Any, protocol: Any) -> None:
         before = getattr(self, "_app_protocol", None)
         joined = self.__dict__.get("_joined", False)
-        set_original(self, watched(bare(protocol), _PROFILE, before, joined=joined))
+        set_original(self, watched(bare(protocol), _PROFILE, self, before, joined=joined))
 
-    def init(self: Any, *args: Any, call_connection_made: bool = True, **keywords: Any) -> None:
-        self._joined = not call_connection_made
-        init_original(self, *args, call_connection_made=call_connection_made, **keywords)
+    def init(self: Any, loop: Any, *args: Any, call_connection_made: bool = True, **keywords: Any) -> None:
+        self._loop, self._joined = loop, not call_connection_made  # the loop, for those who ask whose this is
+        init_original(self, loop, *args, call_connection_made=call_connection_made, **keywords)
 
     owner._set_app_protocol, owner.__init__ = set_app_protocol, init

@@ -1,8 +1,8 @@
-"""Twisted's transports under watch: TCP and UNIX connections, TLS over them, datagram ports, producers. See `watching`.
+"""Twisted's transports under watch: connections, TLS over them, datagram ports, pipes, child processes, producers.
 
 Owns which names of Twisted hold a protocol or a producer, and which methods of its transports a protocol calls. It
-never imports Twisted: it waits for it. Source: twisted/internet/tcp.py, udp.py, abstract.py, protocol.py and
-protocols/tls.py, 23.10 to 26.10.
+never imports Twisted: it waits for it; how is in `watching`. Source: twisted/internet/tcp.py, udp.py, abstract.py,
+protocol.py, _posixstdio.py, process.py and protocols/tls.py, 23.10 to 26.10.
 """
 
 from __future__ import annotations
@@ -21,6 +21,11 @@ _SAYS: Final = (
     "write", "writeSequence", "loseConnection", "abortConnection", "loseWriteConnection",
     "pauseProducing", "resumeProducing", "stopProducing", "registerProducer", "unregisterProducer",
 )  # fmt: skip
+_SAYS_TO_PIPES: Final = (
+    "write", "writeSequence", "loseConnection", "loseWriteConnection",
+    "pauseProducing", "resumeProducing", "stopProducing", "registerProducer", "unregisterProducer",
+)  # fmt: skip
+_SAYS_TO_CHILDREN: Final = ("write", "writeSequence", "writeToChild")
 _SAYS_OVER_TLS: Final = ("write", "writeSequence", "loseConnection", "abortConnection")
 #: The `makeConnection` of those who call that of the base class.
 _WRAPPERS: Final[list[Any]] = []
@@ -30,6 +35,8 @@ def install() -> None:
     """From now on every protocol that a transport of Twisted gets is watched, once its module has been imported."""
     replace.when_imported("twisted.internet.tcp", _watch_tcp)
     replace.when_imported("twisted.internet.udp", _watch_udp)
+    replace.when_imported("twisted.internet._posixstdio", _watch_pipes)
+    replace.when_imported("twisted.internet.process", _watch_children)
     replace.when_imported("twisted.internet.protocol", _watch_connecting)
     replace.when_imported("twisted.internet.abstract", lambda module: _watch_producers(module._ConsumerMixin))
     replace.when_imported("twisted.protocols.tls", _watch_tls)
@@ -43,6 +50,19 @@ def _watch_tcp(module: ModuleType) -> None:
 
 def _watch_udp(module: ModuleType) -> None:
     Kept(module.Port, "protocol", _PROFILE, _joins)
+
+
+def _watch_pipes(module: ModuleType) -> None:
+    """`StandardIO`: one protocol on two pipes."""
+    Kept(module.StandardIO, "protocol", _PROFILE, _joins)
+    for name in _SAYS_TO_PIPES:
+        tell(module.StandardIO, name, of_attribute("protocol"))
+
+
+def _watch_children(module: ModuleType) -> None:
+    Kept(module.BaseProcess, "proto", _PROFILE, _joins)
+    for name in _SAYS_TO_CHILDREN:
+        tell(module.Process, name, of_attribute("proto"))
 
 
 def _joins(transport: Any, protocol: Any) -> bool:
@@ -100,6 +120,6 @@ def _watch_producers(owner: Any) -> None:
         if getattr(self, "TLS", False) or isinstance(producer, Monitor):
             return original(self, producer, streaming)
         kind = "push producer" if streaming else "pull producer"
-        return original(self, watched(producer, _PROFILE, kind=kind), streaming)
+        return original(self, watched(producer, _PROFILE, self, kind=kind), streaming)
 
     owner.registerProducer = register
