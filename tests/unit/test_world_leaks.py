@@ -220,6 +220,25 @@ connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", 7000), Ask())
 reactor.callLater(5, reactor.stop)
 reactor.run()
 """
+TWO_PRODUCERS_OF_PIPES = """
+import os
+from twisted.internet import reactor, protocol, stdio
+
+class Twice(protocol.Protocol):
+    def dataReceived(self, data):
+        self.transport.registerProducer(self, True)
+        {again}
+        self.transport.unregisterProducer()
+
+    def stopProducing(self):
+        pass
+
+ours, theirs = os.pipe()
+os.write(theirs, b"x")
+stdio.StandardIO(Twice(), stdin=ours, stdout=os.dup(theirs))
+reactor.callLater(5, reactor.stop)
+reactor.run()
+"""
 AGAIN = """try:
             self.transport.registerProducer(self, True)
         except RuntimeError:
@@ -231,8 +250,9 @@ AGAIN = """try:
     [
         (BUFFERED.format(size=0), BUFFERED.format(size=9), "get-buffer-is-a-buffer"),
         (TWO_PRODUCERS.format(again=AGAIN), TWO_PRODUCERS.format(again=""), "one-producer"),
+        (TWO_PRODUCERS_OF_PIPES.format(again=AGAIN), TWO_PRODUCERS_OF_PIPES.format(again=""), "one-producer"),
     ],
-    ids=["asyncio", "twisted"],
+    ids=["asyncio", "twisted", "twisted's pipes"],
 )
 def test_protocols_are_watched_when_the_oracle_is_on_by_name(tmp_path: Path, wrong: str, right: str, rule: str) -> None:
     assert run_script(tmp_path, wrong).failure is None
