@@ -161,3 +161,43 @@ def test_what_a_program_has_put_into_os_is_not_called_by_the_kernel() -> None:
         return answers
 
     same_on_linux(body)
+
+
+def test_the_mode_of_a_descriptor_and_of_the_name_it_gets() -> None:
+    def body():
+        import os
+        import socket
+        import tempfile
+
+        os.umask(0o022)
+        answers = []
+        with tempfile.TemporaryDirectory() as place, socket.socket(socket.AF_UNIX) as listening:
+            number, path = listening.fileno(), f"{place}/socket"
+
+            def modes(*files: int | str) -> None:
+                answers.append([oct(os.stat(file).st_mode) for file in files])
+
+            modes(number)
+            answers.append(attempt(os.fchmod, number, 0o646))
+            listening.bind(path)
+            modes(number, path)
+            os.fchmod(number, -1)
+            modes(number, path)
+            os.chmod(number, 0o4700)
+            with listening.dup() as twin:
+                modes(twin.fileno())
+            os.chmod(path, 0o600, follow_symlinks=False)
+            modes(path, number)
+            listening.listen()
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(path)
+                with listening.accept()[0] as accepted:
+                    modes(client.fileno(), accepted.fileno())
+        reader, writer = os.pipe()
+        modes(reader, writer)
+        os.fchmod(writer, 0o640)
+        modes(reader, writer)
+        answers += [attempt(os.fchmod, number, 0), attempt(os.fchmod, "1", 0), attempt(os.chmod, "a\0b", 0)]
+        return answers
+
+    assert same_on_linux(body)[2] == ["0o140646", "0o140644"]

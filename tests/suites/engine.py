@@ -163,7 +163,7 @@ def _real(arguments: list[str], folder: str) -> str:
         done = subprocess.run(
             [sys.executable, str(SCRIPT), *arguments],
             cwd=folder,
-            env={"SUITE_LIMIT_S": "60"} | os.environ,
+            env=os.environ | {"SUITE_LIMIT_S": os.environ.get("SUITE_REAL_LIMIT_S", "60")},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=REAL_LIMIT_S,

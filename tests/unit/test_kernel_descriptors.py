@@ -481,8 +481,7 @@ def test_what_is_not_simulated_says_so() -> None:
         reader, writer = os.pipe()
         one, _ = socket.socketpair()
         for name, call in {
-            "os.fchmod": lambda: os.fchmod(reader, 0o600),
-            "os.chmod": lambda: os.chmod(reader, 0o600),
+            "os.fchmod": lambda: os.fchmod(os.eventfd(0), 0o600),
             "os.fchown": lambda: os.fchown(reader, -1, -1),
             "os.utime": lambda: os.utime(reader),
             "os.lockf": lambda: os.lockf(writer, os.F_LOCK, 0),
@@ -501,7 +500,7 @@ def test_what_is_not_simulated_says_so() -> None:
         return refused
 
     refused = simulated(body, faces=FACES)
-    assert len(refused) == 12
+    assert len(refused) == 11
     assert {name: f"{name} is not simulated" for name in refused} == refused
 
 

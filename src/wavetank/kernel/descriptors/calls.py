@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import math
+import operator
 import os
 import posix
 import struct
@@ -19,6 +20,7 @@ from wavetank.kernel.arguments import as_int, bytes_of, letting_go
 from wavetank.kernel.descriptors import filetimes, inotify, transfer
 from wavetank.kernel.descriptors.table import (
     RealFile,
+    change_mode,
     is_protected,
     join_sets,
     open_real,
@@ -231,6 +233,14 @@ class Calls:
         """Its kind and its inode number."""
         target = resolve(fd)
         return filetimes.shown(real.fstat(target)) if isinstance(target, int) else status(target)
+
+    def fchmod(self, fd: int, mode: int) -> None:
+        """Who may do what."""
+        target = resolve(fd)
+        if isinstance(target, int):
+            real.fchmod(target, mode)
+        else:
+            change_mode("fchmod", target, operator.index(mode))
 
     def isatty(self, fd: int, /) -> bool:
         """Never for a simulated one."""

@@ -18,7 +18,7 @@ from wavetank.kernel import core, refusals
 from wavetank.kernel.clock import wall_ns
 from wavetank.kernel.descriptors import filetimes, private, proc
 from wavetank.kernel.descriptors.listing import Entries, SocketEntry
-from wavetank.kernel.descriptors.table import is_simulated, join_sets, real, room_for, status
+from wavetank.kernel.descriptors.table import change_mode, is_simulated, join_sets, real, room_for, status
 from wavetank.kernel.file import File
 from wavetank.kernel.replace import public_calls, replace_calls
 from wavetank.kernel.unix import files
@@ -162,7 +162,8 @@ class Paths:
     def chmod(self, path: Any, mode: int, **options: Any) -> None:
         """Who may do what."""
         if is_simulated(path):
-            raise _refuse("chmod", core.K.fds[path])
+            change_mode("chmod", core.K.fds[path], mode)
+            return
         found = files.look_behind_links(path)
         if found is None:
             real.chmod(path, mode, **options)

@@ -44,7 +44,7 @@ _LINUX: Final[dict[str, tuple[int, int]]] = {
 _NAMES_IT: Final = ("chdir",)
 #: Linux serves these; the simulator does not.
 _NOT_SIMULATED: Final = (
-    "fchmod", "fchown", "fstatvfs", "lockf", "statvfs", "pathconf", "getxattr", "setxattr", "listxattr", "removexattr",
+    "fchown", "fstatvfs", "lockf", "statvfs", "pathconf", "getxattr", "setxattr", "listxattr", "removexattr",
 )  # fmt: skip
 #: Calls that take a path as well, under this name.
 _PATHS: Final = frozenset({

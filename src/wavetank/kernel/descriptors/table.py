@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from types import SimpleNamespace
 from typing import Any, Final, TypeAlias
 
-from wavetank.kernel import core
+from wavetank.kernel import core, refusals
 from wavetank.kernel.core import FAR
 from wavetank.kernel.endpoint import SOCK_STREAM, Endpoint
 from wavetank.kernel.eventfd import EventFile, TimerFile
@@ -205,20 +205,32 @@ def access_mode(file: File) -> int:
 
 def mode(file: File) -> int:
     """`st_mode`. The standard streams are pipes, as in a test runner."""
-    if isinstance(file, Endpoint):
-        return stat.S_IFSOCK | 0o777
-    return 0o600 if isinstance(file, _ANONYMOUS) else stat.S_IFIFO | 0o600
+    if isinstance(file, _ANONYMOUS):
+        return 0o600
+    kind, usual = (stat.S_IFSOCK, 0o777) if isinstance(file, Endpoint) else (stat.S_IFIFO, 0o600)
+    return kind | core.K.process.stack.counters.get(f"mode of {_bearer(file).inode}", usual)
+
+
+def _bearer(file: File) -> File:
+    """Whose inode it is: both ends of a pipe have the same."""
+    return file.pipe.reader if isinstance(file, (PipeReader, PipeWriter)) else file
+
+
+def change_mode(call: str, file: File, new: int) -> None:
+    """`fchmod(2)`; a name that the socket gets by `bind` afterwards has this mode, too (`unix_bind_bsd`)."""
+    if isinstance(file, _ANONYMOUS):
+        raise refusals.unsupported(f"os.{call}", f"the file is simulated ({file.describe()})")
+    # Among the host's counters, by the number of the inode: few files have another mode, and each file is to be small.
+    core.K.process.stack.counters[f"mode of {inode(_bearer(file))}"] = new & 0o7777
 
 
 def status(file: File) -> os.stat_result:
     """`fstat(2)`: what tells files apart. Owner and times as Linux gives them for a pipe and a socket."""
     kind = mode(file)
     at_ns = 0
+    number = inode(_bearer(file))
     if isinstance(file, (PipeReader, PipeWriter)):
-        number = inode(file.pipe.reader)  # both ends have the same
         at_ns = file.pipe.made_ns
-    else:
-        number = inode(file)
     device = 9 if stat.S_ISSOCK(kind) else 15 if stat.S_ISFIFO(kind) else 16  # sockfs, pipefs, anon_inodefs
     at = at_ns // 1_000_000_000
     times = (at, at, at, *(at_ns / 1e9,) * 3, *(at_ns,) * 3)

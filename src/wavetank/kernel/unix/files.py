@@ -16,6 +16,7 @@ import stat
 from typing import TYPE_CHECKING, Any, Final
 
 from wavetank.kernel import core
+from wavetank.kernel.descriptors.table import mode
 from wavetank.kernel.file import error
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def make(path: bytes, socket: Unix) -> SocketFile:
     mask = os.umask(0)
     os.umask(mask)
     _disk.made += 1
-    file = SocketFile(found.st_dev, _FIRST_NUMBER + _disk.made, 0o777 & ~mask, socket)
+    file = SocketFile(found.st_dev, _FIRST_NUMBER + _disk.made, stat.S_IMODE(mode(socket)) & ~mask, socket)
     _put(place, file)
     return file
 
