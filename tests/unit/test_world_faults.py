@@ -416,6 +416,13 @@ def test_who_waits_for_a_program_that_is_gone_for_good_is_told(worlds: Worlds) -
     assert "client/ask was killed by signal 9" in failure.error
 
 
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+def test_a_signal_while_a_process_begins_waits_for_its_program(worlds: Worlds, number: str) -> None:
+    for tenth_us in range(2, 40, 2):
+        result = passed(worlds.run("beats", faults=[Crash(1, number, at_s=tenth_us * 1e-7)]))
+        assert lives(result)[-1] == ONE_LIFE
+
+
 def stubborn() -> None:
     import signal
 

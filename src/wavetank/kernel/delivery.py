@@ -79,7 +79,7 @@ class Signals:
     def __init__(self) -> None:
         self.held: list[Sent] = []  # blocked by every thread that could take them, in the order in which they came
         self.waiting: dict[Thread, frozenset[int]] = {}  # threads in sigwait, and for what
-        self.deaf = False  # the main thread is in sigwait: handlers wait
+        self.deaf = False  # handlers wait: the main thread is in sigwait, or has not come to the program's code yet
         self.handled = 0  # how many handlers have run
         self.warn_if_full = True
         self.failed_write = 0  # the errno of a write to the wake-up descriptor that is still to be reported

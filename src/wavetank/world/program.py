@@ -96,16 +96,19 @@ class Program:
 
     def _life(self) -> None:
         process = core.K.process
+        process.signals.deaf = True  # what a handler raises belongs into the program, not into what is around it
         threads.process_threads_begin()
         finalizers.begin()
         status = 0
         try:
+            process.signals.deaf = False
             self.value = self.main()
         except GreenletExit:
             raise  # the world is over: see `teardown`
         except BaseException as error:
             status = self._ended_by(error)
         status = self._leave(status)
+        process.signals.deaf = True
         self.universe.check_leaks(process)
         for leave in refusals.copies:
             leave(status)
