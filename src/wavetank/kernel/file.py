@@ -60,6 +60,9 @@ class File:
     def released(self) -> None:
         """The last reference is gone: close."""
 
+    def linger_on(self) -> None:
+        """It has been closed by a call: wait, where that is asked for, until the other side knows."""
+
     def read(self, size: int) -> bytes:
         """`read(2)`: the bytes there are, at most `size`; BlockingIOError when it would wait."""
         raise error(errno.EINVAL)

@@ -141,6 +141,13 @@ class Process:
         if core.K.soft:
             core.K.run_soft()
 
+    def close_lingering(self, fd: int) -> None:
+        """`close(2)` as programs call it: with SO_LINGER it waits for what has been sent (`inet_release`)."""
+        file = self.fds.get(fd)
+        self.close(fd)
+        if file is not None and file.closed:
+            file.linger_on()
+
     # ---- running
 
     def leave(self) -> None:

@@ -131,7 +131,7 @@ class socket:
         fd, self._sim_fd = self._sim_fd, -1
         if fd >= 0:
             core.K.tick()
-            core.K.process.close(fd)
+            core.K.process.close_lingering(fd)
 
     def detach(self) -> int:
         """Forget the descriptor without closing it."""
@@ -558,7 +558,7 @@ class _Calls:
     def close(self, fd: int, /) -> None:
         """Close a socket's descriptor."""
         core.K.tick()
-        core.K.process.close(index(fd))
+        core.K.process.close_lingering(index(fd))
 
     def getdefaulttimeout(self) -> float | None:
         """The timeout of new sockets."""

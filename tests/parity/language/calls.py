@@ -527,11 +527,13 @@ def make_epoll(machine: Machine) -> Any:
 
 def register(machine: Machine, poller: Any, thing: Any, mask: int) -> None:
     """EPOLL_CTL_ADD."""
+    machine.watch(machine.number(poller), machine.number(thing), mask)
     poller.register(machine.number(thing), mask & _MASK)
 
 
 def modify(machine: Machine, poller: Any, thing: Any, mask: int) -> None:
     """EPOLL_CTL_MOD."""
+    machine.watch(machine.number(poller), machine.number(thing), mask)
     poller.modify(machine.number(thing), mask & _MASK)
 
 

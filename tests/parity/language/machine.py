@@ -105,6 +105,7 @@ class Machine:
         self.extra: list[Any] = []
         self.produced = self.passed = 0
         self.filled: set[int] = set()
+        self.watched: dict[int, set[int]] = {}
         self.aborts = False  # whether a socket has a negative TCP_LINGER2
         self.paused_s = 0.0  # real seconds of waiting that the program asked for
         self.folder = ""
@@ -298,8 +299,15 @@ class Machine:
         self.flags = dict.fromkeys(self.flags, -1) | flags
         return changed
 
+    def watch(self, poller: int, number: int, mask: int) -> None:
+        """An epoll object learns when a descriptor becomes writable."""
+        if mask & select.EPOLLOUT:
+            self.watched.setdefault(poller, set()).add(number)
+
     def known(self, number: int, mask: int) -> int:
         """Between full and empty, when a TCP socket becomes writable follows from how Linux counts memory."""
+        if not self.filled.isdisjoint(self.watched.get(number, ())):
+            mask &= ~(select.POLLIN | select.POLLRDNORM)
         return mask & ~(select.POLLOUT | select.POLLWRNORM) if number in self.filled else mask
 
     def show(self, value: Any) -> Any:

@@ -91,10 +91,15 @@ def simulated_runner() -> Any:
         threads.process_threads_begin()
         return Machine(lambda: None, lambda later: simulated_time.sleep(1e-4)).run(program)
 
+    begun = kernel_harness.World(1, 1_700_000_000, ("alpha",), host).kernel.now
+
     def run(program: Any) -> Any:
         faulthandler.dump_traceback_later(STUCK_S, exit=True)
-        ok, record = kernel_harness.World(1, 1_700_000_000, ("alpha", "beta"), host).run(body, (program,))
+        world = kernel_harness.World(1, 1_700_000_000, ("alpha", "beta"), host)
+        ok, record = world.run(body, (program,))
         faulthandler.cancel_dump_traceback_later()
+        if ok and world.kernel.now - begun >= STUCK_S * 1_000_000_000:
+            ok, record = False, f"the world ended ({STUCK_S} s are over) before the body did"
         return record if ok else f"the simulator failed:\n{record}"
 
     return run

@@ -133,7 +133,7 @@ class Calls:
         if isinstance(resolve(fd), int) and fd not in core.K.fds:
             real.close(fd)
         else:
-            core.K.process.close(fd)
+            core.K.process.close_lingering(fd)
 
     def closerange(self, fd_low: int, fd_high: int, /) -> None:
         """Close what is open of them, but for the simulator's own."""

@@ -24,7 +24,7 @@ from wavetank.kernel.endpoint import (
     Endpoint,
     Message,
 )
-from wavetank.kernel.file import ERR, HUP, IN, OUT, RDHUP, RDNORM, READABLE, WRITABLE, WRNORM, error
+from wavetank.kernel.file import ERR, HUP, IN, OUT, RDHUP, RDNORM, READABLE, WRITABLE, WRNORM, Waiting, error
 from wavetank.kernel.inet import check_own_zone, display, parse_address
 from wavetank.kernel.pipe import EVERYTHING
 from wavetank.kernel.tcp import handshake, options, output, strikes, timers
@@ -38,12 +38,14 @@ from wavetank.kernel.tcp.state import (
     CONNECTING,
     DISCONNECTING,
     ESTABLISHED,
+    FIN_SENT,
     FIN_WAIT1,
     FIN_WAIT2,
     LISTEN,
     MSS_ETHERNET,
     QUICK_ACKS,
     RTO_MIN,
+    SECOND,
     SYN_RECV,
     SYN_SENT,
     TIME_WAIT_NS,
@@ -74,13 +76,13 @@ class Tcp(Endpoint):
         "heard_at", "interactive", "keep_by", "keep_count", "keep_entry", "keep_idle", "keep_interval",
         "keep_probes", "keepalive", "key", "largest_edge_seen", "last_progress", "last_small", "linger", "listener",
         "local_ip", "local_port", "low_water", "mss", "no_delay", "no_space", "offered", "orphan",
-        "path", "payload", "peer_edge", "phase", "port_chosen", "pushed",
+        "path", "payload", "peer_edge", "phase", "port_chosen", "probing_since", "pushed",
         "queue", "queued", "quick_ack", "quick_left", "read_since", "receive_fixed", "receive_goal",
         "receive_limit", "received_at", "received_next", "recover_to", "remote_ip", "remote_port",
-        "retransmit_by", "retransmit_entry", "retries", "reuse_address", "reuse_port",
+        "retransmit_by", "retransmit_entry", "retransmitted_at", "retries", "reuse_address", "reuse_port",
         "round_trip_resume", "round_trip_sent", "round_trip_seq", "segment_size",
         "send_fixed", "send_limit", "sent_next", "shut_read", "shut_write", "slow_start_threshold", "smoothed", "state",
-        "syn_limit", "syn_sent_at", "syn_tries", "timeout", "unacked", "unread", "unread_parts",
+        "syn_limit", "syn_sent_at", "syn_tries", "tail_probed_to", "timeout", "unacked", "unread", "unread_parts",
         "unsent", "unsent_size", "user_timeout", "v6_only", "variance", "withheld",
     )  # fmt: skip
 
@@ -138,6 +140,7 @@ class Tcp(Endpoint):
         self.smoothed = self.variance = self.retries = self.syn_tries = self.syn_limit = self.syn_sent_at = 0
         self.round_trip_seq, self.round_trip_sent, self.round_trip_resume = -1, 0, 0
         self.last_progress = self.heard_at = self.user_timeout = self.keep_probes = 0
+        self.retransmitted_at = self.probing_since = self.tail_probed_to = 0
         self.keepalive = self.orphan = False
         self.keep_by = self.keep_entry = FAR
         profile = stack.profile
@@ -539,6 +542,13 @@ class Tcp(Endpoint):
                 timers.await_fin(self)
         if kernel.soft:
             kernel.run_soft()
+
+    def linger_on(self) -> None:
+        """SO_LINGER: wait until all and the FIN is acknowledged, or the time is over (`sk_stream_wait_close`)."""
+        deadline = core.K.now + (self.linger or 0) * SECOND
+        while self.linger and self.state in FIN_SENT:
+            if not self.wait(EVERYTHING, deadline, Waiting("close()", self)):
+                return
 
     def fail(self, number: int) -> None:
         """The connection ends with an error."""

@@ -227,6 +227,7 @@ def _acknowledged(tcp: Tcp, ack: int, edge: int) -> None:
 def _window_opened(tcp: Tcp, edge: int) -> None:
     tcp.peer_edge = edge
     tcp.largest_edge_seen = max(tcp.largest_edge_seen, edge - tcp.acked)
+    tcp.probing_since = 0
     if not tcp.unacked:
         tcp.retransmit_by = FAR
         tcp.retries = 0
@@ -253,6 +254,7 @@ def _fin_acknowledged(tcp: Tcp) -> None:
         tcp.time_wait()
     elif tcp.state is LAST_ACK:
         tcp.vanish()
+        tcp.notify(EVERYTHING)  # tcp_done
 
 
 # ---- data

@@ -84,4 +84,5 @@ CONNECTED: Final = Phase.CONNECTED
 DISCONNECTING: Final = Phase.DISCONNECTING
 #: States in which data may still be sent, and received.
 CAN_SEND: Final = frozenset({ESTABLISHED, CLOSE_WAIT})
+FIN_SENT: Final = frozenset({FIN_WAIT1, CLOSING, LAST_ACK})
 CAN_RECEIVE: Final = frozenset({ESTABLISHED, FIN_WAIT1, FIN_WAIT2})

@@ -26,6 +26,7 @@ from wavetank.kernel.tcp.state import (
     SYN,
     SYN_RECV,
     SYN_SENT,
+    TICK,
 )
 
 if TYPE_CHECKING:
@@ -40,7 +41,11 @@ IPPROTO_TCP, TCP_LINGER2 = 6, 8
 
 def arm_retransmit(tcp: Tcp) -> None:
     """Something unacknowledged is on the way."""
-    tcp.retransmit_by = by = core.K.now + tcp.timeout
+    _retransmit_in(tcp, tcp.timeout)
+
+
+def _retransmit_in(tcp: Tcp, delay: int) -> None:
+    tcp.retransmit_by = by = core.K.now + delay
     if tcp.retransmit_entry > by:
         tcp.retransmit_entry = by
         core.K.at(by, _retransmit_timer, tcp)
@@ -75,32 +80,61 @@ def _give_up_after(tcp: Tcp) -> int:
     return profile.tcp_orphan_retries or ORPHAN_RETRIES if tcp.orphan else profile.tcp_retries2
 
 
-def _user_timeout_over(tcp: Tcp) -> bool:
-    return bool(tcp.user_timeout) and core.K.now - tcp.last_progress >= tcp.user_timeout
+def _patience(retries: int, first: int) -> int:
+    """How long so many retransmissions last, the first after `first` ns (`tcp_model_timeout`)."""
+    doublings = (RTO_MAX // first).bit_length() - 1
+    most = min(retries, doublings)
+    return ((2 << most) - 1) * first + (retries - most) * RTO_MAX
+
+
+def _before_user_timeout(tcp: Tcp, since: int) -> int:
+    """The timeout, less where TCP_USER_TIMEOUT ends earlier (`tcp_clamp_rto_to_user_timeout`)."""
+    if not tcp.user_timeout:
+        return tcp.timeout
+    return min(tcp.timeout, max(1, since + tcp.user_timeout - core.K.now))
 
 
 def _retransmission_timeout(tcp: Tcp) -> None:
-    if tcp.retries >= _give_up_after(tcp) or _user_timeout_over(tcp):
-        tcp.fail(errno.ETIMEDOUT)
+    now = core.K.now
+    if not tcp.retries and tcp.tail_probed_to <= tcp.acked and tcp.recover_to <= tcp.acked:
+        # Tail loss probe (RFC 8985, `tcp_send_loss_probe`): once, and nothing is slowed down for it.
+        tcp.tail_probed_to = tcp.sent_next
+        output.retransmit(tcp)
+        arm_retransmit(tcp)
         return
+    if tcp.retries:
+        limit = tcp.user_timeout or _patience(_give_up_after(tcp), RTO_MIN)
+        if now - tcp.retransmitted_at >= limit:  # retransmits_timed_out
+            tcp.fail(errno.ETIMEDOUT)
+            return
+    else:
+        tcp.retransmitted_at = now
     tcp.retries += 1
+    tcp.probing_since = 0
     tcp.recover_to = tcp.sent_next
     tcp.slow_start_threshold = max(2 * tcp.mss, (tcp.sent_next - tcp.acked) // 2)
     tcp.congestion_window = tcp.mss
     output.retransmit(tcp)
     tcp.timeout = min(RTO_MAX, tcp.timeout * 2)
-    arm_retransmit(tcp)
+    _retransmit_in(tcp, _before_user_timeout(tcp, tcp.retransmitted_at))
 
 
 def _probe(tcp: Tcp) -> None:
-    # A probe is an old sequence number: the peer answers with an acknowledgement that carries its window.
-    if _user_timeout_over(tcp) or (tcp.orphan and tcp.retries >= _give_up_after(tcp)):
+    """`tcp_probe_timer`: a probe is an old sequence number, which the peer answers with its window."""
+    now = core.K.now
+    if not tcp.probing_since:
+        tcp.probing_since = now
+    # Answers count for tcp_retries2, and not for TCP_USER_TIMEOUT: a window that stays closed is no progress.
+    over = tcp.user_timeout and now - tcp.probing_since >= tcp.user_timeout
+    if over or tcp.keep_probes >= _give_up_after(tcp):
         tcp.fail(errno.ETIMEDOUT)
         return
-    tcp.retries += 1
+    tcp.keep_probes += 1
     tcp.path.transmit((ACK, tcp.acked - 1, tcp.received_next, tcp.window_edge(), b""), 0)
-    tcp.timeout = min(RTO_MAX, tcp.timeout * 2)
-    arm_retransmit(tcp)
+    if tcp.retries < tcp.stack.profile.tcp_retries2:
+        tcp.retries += 1
+        tcp.timeout = min(RTO_MAX, tcp.timeout * 2)
+    _retransmit_in(tcp, _before_user_timeout(tcp, tcp.probing_since))
 
 
 def measured(tcp: Tcp, round_trip: int) -> None:
@@ -119,6 +153,7 @@ def reset_timeout(tcp: Tcp) -> None:
     """Progress was made: the timeout is the measured one again."""
     spread = 4 * tcp.variance  # compared by hand: this runs at each acknowledgement
     timeout = tcp.smoothed + (spread if spread > RTO_MIN else RTO_MIN)
+    timeout += -timeout % TICK  # whole ticks of the clock (usecs_to_jiffies)
     tcp.timeout = timeout if timeout < RTO_MAX else RTO_MAX
 
 
@@ -179,7 +214,11 @@ def _syn_timer(tcp: Tcp) -> None:
     if tcp.state is SYN_SENT:
         profile = tcp.stack.profile
         flags, linear = SYN, profile.tcp_syn_linear_timeouts
-        limit = (tcp.syn_limit or profile.tcp_syn_retries) + linear
+        limit = tcp.syn_limit or profile.tcp_syn_retries
+        if tcp.syn_tries and core.K.now - tcp.syn_sent_at >= (tcp.user_timeout or _patience(limit, RTO_INITIAL)):
+            tcp.fail(errno.ETIMEDOUT)  # retransmits_timed_out: it counts without the linear ones
+            return
+        limit += linear
     elif tcp.state is SYN_RECV:
         limit, flags, linear = tcp.stack.profile.tcp_synack_retries, SYN | ACK, 0
     else:
@@ -190,7 +229,10 @@ def _syn_timer(tcp: Tcp) -> None:
     tcp.syn_tries += 1
     tcp.path.transmit((flags, 0, tcp.received_next, tcp.window_edge(), b""), 0)
     exponent = max(0, tcp.syn_tries - linear)
-    core.K.after(RTO_INITIAL << exponent, _syn_timer, tcp)
+    delay = RTO_INITIAL << exponent
+    if tcp.user_timeout:
+        delay = min(delay, max(1, tcp.last_progress + tcp.user_timeout - core.K.now))
+    core.K.after(delay, _syn_timer, tcp)
 
 
 # ---- keepalive
