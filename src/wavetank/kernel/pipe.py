@@ -120,8 +120,7 @@ class Pipe:
         if pages < len(self.pages):
             raise error(errno.EBUSY)
         self.limit = pages
-        if len(self.pages) < pages:
-            self.writer.notify(WRITABLE)
+        self.writer.notify(EVERYTHING)  # pipe_resize_ring wakes all who wait to write, without saying what for
         return pages * PAGE
 
     def end_closed(self) -> None:

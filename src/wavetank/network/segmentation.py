@@ -15,7 +15,6 @@ can be left out without moving another one: the piece before it becomes longer (
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
@@ -73,7 +72,7 @@ class Borders:
     __slots__ = ("ends",)
 
     def __init__(self) -> None:
-        self.ends: deque[tuple[int, int]] = deque()  # where in the stream the write ends, and its number from 1
+        self.ends: list[tuple[int, int]] = []  # where in the stream the write ends, and its number from 1
 
     def wrote(self, end: int, number: int) -> None:
         """Write `number` of the flow ends before byte `end` of the stream."""
@@ -83,8 +82,10 @@ class Borders:
     def passed(self, start: int) -> None:
         """All before byte `start` has been sent."""
         ends = self.ends
-        while ends and ends[0][0] <= start:
-            ends.popleft()
+        past = 0
+        while past < len(ends) and ends[past][0] <= start:
+            past += 1
+        del ends[:past]
 
     def inside(self, start: int, end: int) -> list[int]:
         """The ends of writes after byte `start` and before byte `end`."""

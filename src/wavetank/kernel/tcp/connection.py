@@ -43,6 +43,7 @@ from wavetank.kernel.tcp.state import (
     FIN_WAIT2,
     LISTEN,
     MSS_ETHERNET,
+    NO_PARTS,
     QUICK_ACKS,
     RTO_MIN,
     SECOND,
@@ -69,19 +70,17 @@ class Tcp(Endpoint):
     """A TCP socket in any state."""
 
     __slots__ = (
-        "ack_by", "ack_entry", "ack_owed", "acked", "address_chosen", "advertised", "back", "backlog", "bound",
-        "congestion_window",
-        "cork", "cork_armed", "duplicates", "early", "end_read_at", "end_seen", "fin_received", "fin_sent",
-        "fin_wanted", "full_at",
-        "heard_at", "interactive", "keep_by", "keep_count", "keep_entry", "keep_idle", "keep_interval",
-        "keep_probes", "keepalive", "key", "largest_edge_seen", "last_progress", "last_small", "linger", "listener",
-        "local_ip", "local_port", "low_water", "mss", "no_delay", "no_space", "offered", "orphan",
-        "path", "payload", "peer_edge", "phase", "port_chosen", "probing_since", "pushed",
-        "queue", "queued", "quick_ack", "quick_left", "read_since", "receive_fixed", "receive_goal",
-        "receive_limit", "received_at", "received_next", "recover_to", "remote_ip", "remote_port",
-        "retransmit_by", "retransmit_entry", "retransmitted_at", "retries", "reuse_address", "reuse_port",
-        "round_trip_resume", "round_trip_sent", "round_trip_seq", "segment_size",
-        "send_fixed", "send_limit", "sent_next", "shut_read", "shut_write", "slow_start_threshold", "smoothed", "state",
+        "ack_by", "ack_entry", "ack_owed", "acked", "address_chosen", "advertised", "answered_at", "back",
+        "backlog", "bound", "congestion_window", "cork", "cork_armed", "duplicates", "early", "end_read_at",
+        "end_seen", "fin_received", "fin_sent", "fin_wanted", "full_at", "heard_at", "interactive", "keep_by",
+        "keep_count", "keep_entry", "keep_idle", "keep_interval", "keep_probes", "keepalive", "key",
+        "largest_edge_seen", "last_progress", "last_small", "linger", "listener", "local_ip", "local_port",
+        "low_water", "mss", "no_delay", "no_space", "offered", "orphan", "path", "payload", "peer_edge", "phase",
+        "port_chosen", "probing_since", "pushed", "queue", "queued", "quick_ack", "quick_left", "read_since",
+        "receive_fixed", "receive_goal", "receive_limit", "received_at", "received_next", "recover_to", "remote_ip",
+        "remote_port", "retransmit_by", "retransmit_entry", "retransmitted_at", "retries", "reuse_address",
+        "reuse_port", "round_trip_resume", "round_trip_sent", "round_trip_seq", "segment_size", "send_fixed",
+        "send_limit", "sent_next", "shut_read", "shut_write", "slow_start_threshold", "smoothed", "state",
         "syn_limit", "syn_sent_at", "syn_tries", "tail_probed_to", "timeout", "unacked", "unread", "unread_parts",
         "unsent", "unsent_size", "user_timeout", "v6_only", "variance", "withheld",
     )  # fmt: skip
@@ -103,10 +102,10 @@ class Tcp(Endpoint):
         # listening
         self.listener: Tcp | None = None
         self.backlog = 0
-        self.queue: deque[Tcp] = deque()
+        self.queue: list[Tcp] = []
         # sending
-        self.unsent: deque[bytes] = deque()
-        self.unacked: deque[tuple[int, int, bytes]] = deque()
+        self.unsent = NO_PARTS
+        self.unacked: list[tuple[int, int, bytes]] = []  # of sockets that idle there are many: a deque takes 760 bytes
         self.unsent_size = self.queued = self.acked = 0
         self.sent_next = 1  # SYN is 0
         self.peer_edge = self.largest_edge_seen = self.last_small = self.recover_to = self.duplicates = 0
@@ -123,7 +122,7 @@ class Tcp(Endpoint):
         self.unread = self.received_next = self.received_at = self.read_since = 0
         self.low_water = 1  # SO_RCVLOWAT
         self.early: dict[int, Segment] = {}
-        self.withheld: deque[bytes] = deque()
+        self.withheld: list[bytes] = []
         self.fin_received = self.end_seen = self.shut_read = False
         self.end_read_at = -1  # when the program was told of the end of the stream
         self.receive_limit = stack.profile.tcp_rmem[1] // 2
@@ -139,13 +138,12 @@ class Tcp(Endpoint):
         self.timeout = RTO_MIN
         self.smoothed = self.variance = self.retries = self.syn_tries = self.syn_limit = self.syn_sent_at = 0
         self.round_trip_seq, self.round_trip_sent, self.round_trip_resume = -1, 0, 0
-        self.last_progress = self.heard_at = self.user_timeout = self.keep_probes = 0
+        self.last_progress = self.heard_at = self.user_timeout = self.keep_probes = self.answered_at = 0
         self.retransmitted_at = self.probing_since = self.tail_probed_to = 0
         self.keepalive = self.orphan = False
         self.keep_by = self.keep_entry = FAR
-        profile = stack.profile
-        self.keep_idle, self.keep_interval = profile.tcp_keepalive_time, profile.tcp_keepalive_intvl
-        self.keep_count = profile.tcp_keepalive_probes
+        self.keep_idle, self.keep_interval = stack.profile.tcp_keepalive_time, stack.profile.tcp_keepalive_intvl
+        self.keep_count = stack.profile.tcp_keepalive_probes
         self.linger: int | None = None
 
     # ---- addresses
@@ -390,7 +388,7 @@ class Tcp(Endpoint):
     def stall(self, stalled: bool) -> None:
         """The program stops reading, and what it has not read stays; or it goes on, and gets all of it."""
         if stalled:
-            self.withheld.extendleft(reversed(self.unread_parts))
+            self.withheld[:0] = self.unread_parts
             self.unread_parts.clear()
             self.receive_limit -= self.unread
             self.unread = 0
@@ -412,7 +410,7 @@ class Tcp(Endpoint):
             self.notify(READABLE | (RDHUP if self.end_seen else 0))
 
     def _give_next(self) -> None:
-        data = self.withheld.popleft()
+        data = self.withheld.pop(0)
         self.receive_limit += len(data)
         self.unread_parts.append(data)
         self.unread += len(data)

@@ -108,7 +108,7 @@ def accept(tcp: Tcp) -> tuple[Endpoint, Any] | None:
         raise error(errno.EINVAL)
     if not tcp.queue:
         return None
-    child = tcp.queue.popleft()
+    child = tcp.queue.pop(0)
     child.listener = None
     child.phase = CONNECTED
     kernel = core.K
@@ -123,7 +123,7 @@ def stop_listening(tcp: Tcp) -> None:
     tcp.stack.listeners[tcp.local_port].remove(tcp)
     tcp.state = CLOSE
     while tcp.queue:
-        child = tcp.queue.popleft()
+        child = tcp.queue.pop(0)
         if child.state is not CLOSE:
             output.reset(child)
         child.closed = True

@@ -28,6 +28,7 @@ from wavetank.kernel.tcp.state import (
     FIN_WAIT2,
     LAST_ACK,
     LISTEN,
+    PROBE_ANSWERS,
     QUICK_ACKS,
     RST,
     SYN,
@@ -82,7 +83,10 @@ def arrived(tcp: Tcp, segment: Segment) -> None:
         else:
             _out_of_order(tcp, segment)
     elif seq < tcp.received_next:  # a keepalive or window probe
-        output.acknowledge(tcp)
+        now = core.K.now
+        if not tcp.answered_at or now - tcp.answered_at >= PROBE_ANSWERS:  # tcp_oow_rate_limited
+            tcp.answered_at = now
+            output.acknowledge(tcp)
     if moved and (tcp.unsent_size or (tcp.fin_wanted and not tcp.fin_sent)):
         output.push(tcp)
     if tcp.ack_owed:
@@ -192,8 +196,13 @@ def _acknowledged(tcp: Tcp, ack: int, edge: int) -> None:
     tcp.acked = ack
     tcp.queued -= gone
     unacked = tcp.unacked
-    while unacked and unacked[0][1] <= ack:
-        unacked.popleft()
+    if unacked and unacked[-1][1] <= ack:
+        unacked.clear()
+    else:
+        whole = 0
+        while whole < len(unacked) and unacked[whole][1] <= ack:
+            whole += 1
+        del unacked[:whole]
     now = core.K.now
     tcp.last_progress = now
     tcp.retries = tcp.duplicates = 0

@@ -6,12 +6,13 @@ Nagle's rule in Minshall's form, as Linux has it. Congestion control is slow sta
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 from wavetank.kernel import core
 from wavetank.kernel.core import FAR
 from wavetank.kernel.tcp import strikes, timers
-from wavetank.kernel.tcp.state import ACK, BURST, CLOSE_WAIT, DELAYED_ACK, FIN, FIN_WAIT1, LAST_ACK, PSH, RST
+from wavetank.kernel.tcp.state import ACK, BURST, CLOSE_WAIT, DELAYED_ACK, FIN, FIN_WAIT1, LAST_ACK, NO_PARTS, PSH, RST
 from wavetank.trace.schema import Kind
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ def queue(tcp: Tcp, data: bytes) -> None:
     ):
         _send_data(tcp, data, size)  # what `push` would do, without the way through the queue
     else:
+        if tcp.unsent is NO_PARTS:
+            tcp.unsent = deque()
         tcp.unsent.append(data)
         tcp.unsent_size += size
         push(tcp)

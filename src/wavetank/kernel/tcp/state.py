@@ -6,6 +6,7 @@ the segment is ready to receive (acknowledgement + window).
 
 from __future__ import annotations
 
+from collections import deque
 from enum import IntEnum
 from typing import Final, TypeAlias
 
@@ -24,6 +25,7 @@ DELAYED_ACK: Final = 40 * MS  # TCP_DELACK_MIN, TCP_ATO_MIN
 DELAYED_ACK_MOST: Final = 200 * MS  # TCP_DELACK_MAX
 TICK: Final = 4 * MS  # a jiffy where CONFIG_HZ is 250, as Debian has it
 QUICK_ACKS: Final = 16  # TCP_MAX_QUICKACKS
+PROBE_ANSWERS: Final = 500 * MS  # net.ipv4.tcp_invalid_ratelimit
 INITIAL_WINDOW_SEGMENTS: Final = 10  # TCP_INIT_CWND, RFC 6928
 TIME_WAIT_NS: Final = 60 * SECOND  # TCP_TIMEWAIT_LEN
 FIN_TIMEOUT_MOST_S: Final = 120  # TCP_FIN_TIMEOUT_MAX
@@ -82,6 +84,8 @@ UNCONNECTED: Final = Phase.UNCONNECTED
 CONNECTING: Final = Phase.CONNECTING
 CONNECTED: Final = Phase.CONNECTED
 DISCONNECTING: Final = Phase.DISCONNECTING
+#: What waits to be sent where nothing does: shared by all such sockets, and never filled.
+NO_PARTS: Final[deque[bytes]] = deque()
 #: States in which data may still be sent, and received.
 CAN_SEND: Final = frozenset({ESTABLISHED, CLOSE_WAIT})
 FIN_SENT: Final = frozenset({FIN_WAIT1, CLOSING, LAST_ACK})
