@@ -3,12 +3,14 @@
 import asyncio
 import socket
 from collections.abc import Callable
+from ssl import PROTOCOL_TLS_SERVER, SSLContext
 from typing import Any, ClassVar
 
 import pytest
-from twisted.internet import protocol, reactor, threads
+from twisted.internet import protocol, reactor, ssl, threads
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint
+from twisted.protocols import tls
 from twisted.protocols.basic import LineReceiver
 from twisted.protocols.policies import TimeoutMixin
 
@@ -285,3 +287,49 @@ def test_what_comes_with_the_end_is_handled() -> None:
     with pytest.raises(CheckFailed) as caught:
         check_protocol(late, LINES, dialect="socket")
     assert caught.value.kind == "eof", str(caught.value)
+
+
+class Upper(LineReceiver):
+    def lineReceived(self, line: bytes) -> None:
+        self.sendLine(line.upper())
+
+
+def _listens_with_tls() -> None:
+    reactor.listenSSL(8443, protocol.Factory.forProtocol(Upper), ssl.CertificateOptions())  # type: ignore[attr-defined]
+
+
+def _connects_with_tls() -> None:
+    factory = protocol.ClientFactory.forProtocol(Upper)
+    reactor.connectSSL("localhost", 8443, factory, ssl.ClientContextFactory())  # type: ignore[attr-defined]
+
+
+def _wraps_in_tls() -> object:
+    return tls.TLSMemoryBIOFactory(ssl.CertificateOptions(), False, protocol.Factory.forProtocol(Upper))
+
+
+@pytest.mark.parametrize("made", [_listens_with_tls, _connects_with_tls, _wraps_in_tls])
+def test_tls_of_twisted_from_the_beginning_is_left_out(made: Any) -> None:
+    outcome = play(made, [b"a\r\n"], dialect="twisted", end="eof")
+    assert (outcome.output, outcome.problems, outcome.without_tls) == (b"A\r\n", [], True)
+
+
+def test_tls_of_asyncio_from_the_beginning_is_left_out() -> None:
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(await reader.read())
+        writer.close()
+
+    async def main() -> None:
+        server = await asyncio.start_server(echo, "localhost", 8443, ssl=SSLContext(PROTOCOL_TLS_SERVER))
+        await server.serve_forever()
+
+    outcome = play(main, [b"a"], end="eof")
+    assert (outcome.output, outcome.problems, outcome.without_tls) == (b"a", [], True)
+
+
+def test_tls_of_twisted_in_the_middle_is_an_error_that_says_so() -> None:
+    class Switching(LineReceiver):
+        def lineReceived(self, line: bytes) -> None:
+            self.transport.startTLS(ssl.CertificateOptions())
+
+    with pytest.raises(UsageError, match=r"Switching begins TLS in the middle of the connection: transport.startTLS"):
+        check_protocol(Switching, b"STARTTLS\r\n")

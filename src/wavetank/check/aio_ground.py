@@ -289,6 +289,7 @@ class _Run:
                 outcome.program_raised = raised(error, "the program raised")
             elif not isinstance(error, _OF_THE_LOSS):
                 outcome.problems.append(raised(error, f"task {task.get_name()}: nobody asked for its exception"))
+        outcome.without_tls = self._loop.without_tls
         if self.line is not None:
             outcome.history = self.line.history
 

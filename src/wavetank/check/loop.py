@@ -69,6 +69,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         #: How `create_connection` and `create_server` are answered; None refuses.
         self.on_connect: Callable[[Callable[[], Any]], Any] | None = None
         self.on_listen: Callable[[Callable[[], Any]], None] | None = None
+        #: Somebody asked for TLS from the beginning: a conversation is what goes through it.
+        self.without_tls = False
         self._iterations = 0
         self._from_threads: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._in_executor = 0
@@ -188,22 +190,24 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             given.close()
         if self.on_connect is None:
             raise ConnectionRefusedError(111, "Connect call failed: a check has one connection")
+        self.without_tls = bool(options.get("ssl"))
         return await self.on_connect(protocol_factory)
 
     async def create_server(self, protocol_factory: Callable[[], Any], *args: Any, **options: Any) -> Any:
         """A server that nobody but the conversation's peer connects to."""
         if self.on_listen is None:
             raise OSError(98, "a check has one server")
+        self.without_tls = bool(options.get("ssl"))
         self.on_listen(protocol_factory)
         return Listener(self)
 
     async def create_unix_connection(self, protocol_factory: Callable[[], Any], *args: Any, **options: Any) -> Any:
         """As `create_connection`."""
-        return await self.create_connection(protocol_factory)
+        return await self.create_connection(protocol_factory, ssl=options.get("ssl"))
 
     async def create_unix_server(self, protocol_factory: Callable[[], Any], *args: Any, **options: Any) -> Any:
         """As `create_server`."""
-        return await self.create_server(protocol_factory)
+        return await self.create_server(protocol_factory, ssl=options.get("ssl"))
 
     async def sock_connect(self, sock: Any, address: Any) -> None:
         """A socket that is connected before it is given to `create_connection`: it stays as it is."""

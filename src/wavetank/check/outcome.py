@@ -59,6 +59,8 @@ class Outcome:
     most_held: int = 0
     #: What the protocol held in memory before any time had passed, where that was measured.
     held_memory_bytes: int = 0
+    #: TLS was to be spoken from the beginning, and was left out.
+    without_tls: bool = False
     #: The protocol kept its own side open when the peer ended its own.
     kept_open: bool = False
     #: It has to handle all that came before the end of the stream, although that is there at once.

@@ -149,7 +149,10 @@ class Search:
 
     def _outcome(self, conversation: Conversation, schedule: Schedule) -> Outcome:
         self.report.runs += 1
-        return self._ground.run(conversation, schedule)
+        outcome = self._ground.run(conversation, schedule)
+        if outcome.without_tls:
+            self._note("TLS is left out: the conversation is taken for what goes through it")
+        return outcome
 
     def _reference(self, conversation: Conversation) -> Outcome:
         """The outcome of whole messages, each after the protocol has nothing more to do."""

@@ -10,6 +10,7 @@ the same object - so while a run goes on, the global reactor's own methods are t
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -136,7 +137,7 @@ class _Run:
         if self.connecting is not None:
             self.join(self.connecting.built(ground.given), engine)
         elif self.line is None:
-            self.join(unwrapped(made, ground.given, "twisted", _PEER), engine)
+            self.join(unwrapped(self._clear(made), ground.given, "twisted", _PEER), engine)
 
     def join(self, protocol: Any, engine: ClockEngine) -> None:
         """Give the protocol its transport, and the transport its peer."""
@@ -159,6 +160,18 @@ class _Run:
             late=self._late,
         )
 
+    def listens(self, factory: Any) -> None:
+        """A program listens: the protocol of its factory is the one under test."""
+        self.listening = self._clear(factory)
+
+    def _clear(self, made: Any) -> Any:
+        """What is inside, where a factory speaks TLS from the beginning: a conversation is what goes through it."""
+        tls = sys.modules.get("twisted.protocols.tls")
+        while tls is not None and isinstance(made, tls.TLSMemoryBIOFactory):
+            self.outcome.without_tls = True
+            made = made.wrappedFactory
+        return made
+
     def connects(self, client_factory: Any) -> Any:
         """A program connects: the protocol of its factory is the one under test."""
         if self.connecting is not None or self.line is not None or self.listening is not None:
@@ -167,6 +180,7 @@ class _Run:
                 why="a check is about one connection, and there is nobody at the other end of another",
                 next="give the protocol what it gets from there, in place of the connection",
             )
+        client_factory = self._clear(client_factory)
         self.connecting = _Connector(client_factory)
         client_factory.doStart()
         client_factory.startedConnecting(self.connecting)
@@ -199,6 +213,12 @@ class _Run:
         outcome.history = self.line.history
         outcome.problems += violated(self._violations)
         for error, why in self._failures:
+            if isinstance(error, AttributeError) and error.name == "startTLS":
+                raise UsageError(
+                    f"{name_of(self._ground.given)} begins TLS in the middle of the connection: transport.startTLS",
+                    why="check has no TLS for Twisted's protocols",
+                    next="end the conversation before that; what comes inside TLS is a conversation of its own",
+                )
             call = why.partition(" of ")[0] if any(error is each for each in self.line.connection.errors) else ""
             message = f"protocol.{call}()" if call else why
             outcome.problems.append(raised(error, message, package_of(self._ground.given)))
@@ -230,7 +250,7 @@ def _in_place(reactor: Any, clock: Clock, run: _Run) -> Iterator[None]:
         clock.callLater(0, call, *args, **options)
 
     def listen(port: Any, factory: Any, *args: Any, **options: Any) -> Any:
-        run.listening = factory
+        run.listens(factory)
         return _Port()
 
     methods: dict[str, Any] = {
