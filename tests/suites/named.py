@@ -80,8 +80,6 @@ def _files(project: str, folder: str, names: str, options: str = _PLAIN) -> dict
     return found
 
 
-_TWISTED_TEST = """protocols policies amp ftp tcp udp unix ssl sslverify internet iosim stateful ident socks memcache
-    postfix"""
 _TRIO_MODULES = """socket ssl dtls highlevel_socket highlevel_generic highlevel_open_tcp_stream
     highlevel_open_tcp_listeners highlevel_open_unix_stream highlevel_serve_listeners highlevel_ssl_helpers testing
     unix_pipes signals threads sync timeouts channel"""
@@ -97,7 +95,7 @@ SUITES: dict[str, Suite] = {
     "twisted.web": Suite("twisted.web"),
     "twisted.protocols": Suite("twisted.protocols"),
     **{f"twisted.{name}": Suite(f"twisted.{name}") for name in _TWISTED.split()},
-    **_modules("twisted.test", "twisted.test.test_{}", _TWISTED_TEST),
+    "twisted.test": Suite("twisted.test"),
     **_modules("trio", f"pytest:--pyargs,trio._tests.test_{{}},{_TRIO},{_PLAIN}", _TRIO_MODULES),
     **_modules("trio", f"pytest:--pyargs,trio._core._tests.test_{{}},{_TRIO},{_PLAIN}", "io run guest_mode"),
     **_files("anyio", "tests", "sockets synchronization from_thread to_thread signals taskgroups streams/"),
