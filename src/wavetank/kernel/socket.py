@@ -212,6 +212,8 @@ class socket:
             c_errno.value = errno.EAGAIN  # which a buffer in C puts into the error that it raises
             raise error(errno.EAGAIN)
         if kernel.now >= deadline or not file.wait(mask, deadline, Waiting(call, file), exclusive=exclusive):
+            if kernel.fds.get(self._sim_fd) is None:  # `poll` looks once more when its time is over, by the number
+                raise error(errno.EBADF)
             raise TimeoutError("timed out")
 
     def _sim_ready(self, file: File, mask: int, deadline: int, call: str) -> None:

@@ -76,7 +76,7 @@ class Tcp(Endpoint):
         "keep_count", "keep_entry", "keep_idle", "keep_interval", "keep_probes", "keepalive", "key",
         "largest_edge_seen", "last_progress", "last_small", "linger", "listener", "local_ip", "local_port",
         "low_water", "mss", "no_delay", "no_space", "offered", "orphan", "path", "payload", "peer_edge", "phase",
-        "port_chosen", "probing_since", "pushed", "queue", "queued", "quick_ack", "quick_left", "read_since",
+        "port_chosen", "probing_since", "pushed", "queue", "queued", "quick_left", "read_since",
         "receive_fixed", "receive_goal", "receive_limit", "received_at", "received_next", "recover_to", "remote_ip",
         "remote_port", "retransmit_by", "retransmit_entry", "retransmitted_at", "retries", "reuse_address",
         "reuse_port", "round_trip_resume", "round_trip_sent", "round_trip_seq", "segment_size", "send_fixed",
@@ -132,7 +132,7 @@ class Tcp(Endpoint):
         self.ack_owed = self.pushed = 0  # bytes and segments not yet acknowledged
         self.segment_size = 536  # TCP_MSS_DEFAULT
         self.quick_left = QUICK_ACKS
-        self.interactive = self.quick_ack = False
+        self.interactive = False
         # timers
         self.ack_by = self.ack_entry = self.retransmit_by = self.retransmit_entry = FAR
         self.timeout = RTO_MIN

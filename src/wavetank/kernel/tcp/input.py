@@ -397,7 +397,7 @@ def _acknowledge_soon(tcp: Tcp) -> None:
     if tcp.state is CLOSE:
         return
     # __tcp_ack_snd_check: more than a segment, and the window is not smaller than when it was told last.
-    if (tcp.ack_owed > tcp.segment_size and tcp.receive_limit - tcp.unread >= tcp.offered) or tcp.quick_ack:
+    if tcp.ack_owed > tcp.segment_size and tcp.receive_limit - tcp.unread >= tcp.offered:
         output.acknowledge(tcp)
     elif tcp.quick_left and not tcp.interactive:
         tcp.quick_left -= 1

@@ -174,8 +174,8 @@ def _put_tcp(tcp: Tcp, name: int, value: int | bytes) -> bool:
         if not value:
             _push(tcp)
     elif name == TCP_QUICKACK:
-        tcp.quick_ack, tcp.interactive = bool(value), not value
-        if value and (tcp.ack_owed or tcp.ack_by != FAR):
+        tcp.interactive = not value & 1  # no more than that: what is sent next makes it interactive again
+        if value and (tcp.ack_owed or tcp.ack_by != FAR) and not tcp.unread:  # tcp_cleanup_rbuf
             output.acknowledge(tcp)
     elif name == TCP_USER_TIMEOUT:
         if value < 0:

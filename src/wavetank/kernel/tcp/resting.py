@@ -17,7 +17,7 @@ class Resting:
 
     __slots__ = (
         "advertised", "back", "bound", "family", "key", "local_ip", "path", "received_next", "reuse_address",
-        "sent_next", "stack", "state", "v6_only",
+        "reuse_port", "sent_next", "stack", "state", "v6_only",
     )  # fmt: skip
 
     def __init__(self, tcp: Tcp, bound: bool) -> None:
@@ -27,6 +27,7 @@ class Resting:
         self.family = tcp.family
         self.v6_only = tcp.v6_only
         self.reuse_address = tcp.reuse_address
+        self.reuse_port = tcp.reuse_port
         self.path, self.back = tcp.path, tcp.back
         self.stack = tcp.stack
         self.bound = bound
@@ -57,11 +58,6 @@ class Resting:
     def peer_address(self) -> tuple[Any, ...]:
         """Who was at the other end."""
         return display(self.family, self.key[2], self.key[3])
-
-    @property
-    def reuse_port(self) -> bool:
-        """Never: the socket is closed."""
-        return False
 
     def arrived(self, segment: Segment) -> None:
         """Something late: acknowledge again what has data or FIN; a new SYN may take the connection over."""
