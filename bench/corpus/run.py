@@ -101,7 +101,8 @@ def _options() -> argparse.Namespace:
 def _interpreter(env: dict[str, Any], side: str, options: argparse.Namespace) -> str | None:
     """The interpreter of one side of a row; None when this machine has none."""
     newer = side == "buggy" and env["python"].startswith("3.13.0")
-    path = shutil.which(options.python313 if newer else options.python)
+    wanted = env.get("interpreter", {}).get(side, "3.11")
+    path = shutil.which(options.python313 if newer or wanted == "3.13" else options.python)
     if path is None:
         return None
     version = subprocess.run([path, "-c", "import platform; print(platform.python_version())"], capture_output=True)

@@ -37,8 +37,10 @@ def in_words(key: str, value: int, explanation: tuple[int, int] = _NOTHING) -> s
             late = f"{value * JITTER_STEP_NS / 1e6:g} ms late"
             if concern == "jitter":
                 which = f"the {ordinal_of(write)} write of {place}" if write else f"byte {ordinal} of {place}"
-            else:
+            elif " #" in place:
                 which = f"packet {ordinal} without data of {place}"
+            else:  # flows of datagrams have no number
+                which = f"datagram {ordinal} of {place}"
             return f"{which} arrives {late}"
         case "loss":
             return f"{which} is lost"

@@ -55,24 +55,34 @@ OFFSETS_NS: Final[tuple[int, ...]] = (
     *(20_000, 100_000, 300_000, 600_000, 900_000, 999_000),
     *(-200_000, -30_000, -15_000, 1_100_000, 2_000_000, 5_000_000),
 )
+#: Selectors round the time they wait up to this (CPython Lib/selectors.py), from the moment when they begin to wait.
+ROUNDED_TO_NS: Final = 1_000_000
+#: A loop that sends now begins to wait a few system calls later (1 us each): that decides when its timers fire.
+TURN_NS: Final = 12_000
 
 
 class Lateness:
     """The lateness of the packets of one flow.
 
     `draws` decide for packets with data, `control` for others: how many of these there are depends on how the data is
-    cut. `deadlines` tells the receiver's own, as virtual time in ns.
+    cut. `deadlines` tells the receiver's own, and `now` the time, as virtual time in ns.
     """
 
-    __slots__ = ("_arrival", "_steps", "control", "deadlines", "draws", "style")
+    __slots__ = ("_arrival", "_steps", "control", "deadlines", "draws", "now", "style")
 
     def __init__(
-        self, draws: AimedDraws, control: AimedDraws, style: Style, deadlines: Callable[[], Sequence[int]]
+        self,
+        draws: AimedDraws,
+        control: AimedDraws,
+        style: Style,
+        deadlines: Callable[[], Sequence[int]],
+        now: Callable[[], int],
     ) -> None:
         self.draws = draws
         self.control = control
         self.style = style
         self.deadlines = deadlines
+        self.now = now
         self._arrival = 0
         self._steps = 0
 
@@ -85,14 +95,15 @@ class Lateness:
         style = self.style
         return self.draws.aim(style.rate, most + 1, self._place(style.kind), at)
 
-    def of_control(self, arrival: int, most: int, first: bool) -> int:
-        """The same for a packet without data: part of a handshake, an acknowledgement, an end.
+    def of_control(self, arrival: int, most: int, aims: bool) -> int:
+        """The same for a datagram, or a packet without data: part of a handshake, an acknowledgement, an end.
 
-        Only the first one of a flow aims: programs notice that a connection is there, not that data has arrived.
+        `aims`: whether the program notices its arrival. A connection that is there it does, but not that what it sent
+        has been acknowledged.
         """
         self._arrival, self._steps = arrival, most
         style = self.style
-        rate = style.rate if style.kind == ANY or first else 0
+        rate = style.rate if style.kind == ANY or aims else 0
         return self.control.aim(rate, most + 1, self._place(style.kind))
 
     def _place(self, kind: int) -> Callable[[int], int]:
@@ -115,5 +126,14 @@ class Lateness:
         reached = [deadline for deadline in self.deadlines() if arrival < deadline <= latest]
         if not reached:
             return 0
-        at = reached[bits % len(reached)] + OFFSETS_NS[(bits >> 16) % len(OFFSETS_NS)]
+        deadline = reached[bits % len(reached)]
+        at = deadline + OFFSETS_NS[(bits >> 16) % len(OFFSETS_NS)]
+        if not (bits >> 24) % 3:
+            at = self._rounded(deadline) + (bits >> 26) % TURN_NS
         return min(self._steps, max(0, at - arrival) // JITTER_STEP_NS)
+
+    def _rounded(self, deadline: int) -> int:
+        """When a selector would wake for `deadline` that begins to wait now: if the sender's own loop receives this."""
+        now = self.now()
+        waits = -(-(deadline - now) // ROUNDED_TO_NS) * ROUNDED_TO_NS
+        return now + waits

@@ -256,10 +256,14 @@ class Path:
                 self.streams("control-jitter", self.key),
                 lateness.STYLES[drawn],
                 self._deadlines,
+                self._now,
             )
 
     def _deadlines(self) -> Sequence[int]:
         return self.deadlines(self.receiver.host)
+
+    def _now(self) -> int:
+        return self.clock.now
 
     def wrote(self, end: int, number: int) -> None:
         """The program's write `number` on this flow ends before byte `end` of the stream."""
@@ -353,7 +357,9 @@ class Path:
         self.clock.at(earliest, self.deliver, packet)
 
     def _lateness(self, late: Lateness, packet: Any, size: int, arrival: int) -> int:
-        if not size or self.shape is None:
+        if self.shape is None:  # a program waits for each single datagram
+            return late.of_control(arrival, self.jitter_steps, True)
+        if not size:
             return late.of_control(arrival, self.jitter_steps, not self.last_arrival)
         steps = late.of_data(arrival, self.jitter_steps, -1 if self.opaque else self.shape.content(packet)[0])
         if steps:
