@@ -691,3 +691,24 @@ def waits_as_told(world: World) -> None:
 def test_the_bound_on_drawn_delays_is_not_for_what_a_scenario_injects(worlds: Worlds) -> None:
     result = passed(worlds.run("waits_as_told", plan=Plan(seed=0, epoch_s=0, delay_limit_s=1.0)))
     assert 4.0 < float(stdout_of(result, "director")) < 4.1
+
+
+# ---- pairs of sockets that a thread makes for itself, where others have socketpair(2)
+
+
+def wakes_itself(world: World) -> None:
+    def program() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            mine = socket.create_connection(listener.getsockname())
+            other, _ = listener.accept()
+        print(outcome(mine.send, b"x"), outcome(other.recv, 10), outcome(mine.send, b"y"))
+
+    world.host("client").run(program).result()
+
+
+@pytest.mark.parametrize(("limit_s", "seen"), [(1.0, "1 b'x' 1"), (None, "1 b'x' ECONNRESET")])
+def test_what_is_drawn_does_not_break_pairs_of_sockets_and_what_is_said_by_hand_does(
+    worlds: Worlds, limit_s: float | None, seen: str
+) -> None:
+    plan = Plan(seed=0, epoch_s=0, faults=(Reset(when="send #1"),), delay_limit_s=limit_s)
+    assert stdout_of(passed(worlds.run("wakes_itself", plan=plan)), "client/program").strip() == seen

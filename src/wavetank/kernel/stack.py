@@ -137,6 +137,7 @@ class Stack:
         self.processes: list[Process] = []
         self.clock: HostClock | None = None  # None: the host's wall clock is exact
         self.counters: dict[str, int] = {}
+        self.accepted: tuple[Any, Any] | None = None  # see `tcp.handshake`: the last listener, and whom it has accepted
         # What faults leave of a host's resources.
         self.descriptor_limit = self.backlog_limit = self.port_limit = UNLIMITED
 

@@ -213,8 +213,14 @@ class Fabric:
         for path in sorted(self._paths, key=_by_key):
             self._configure(path)
 
+    def is_pair(self, *paths: Path) -> None:
+        """These are the two ways between sockets that a thread has for itself."""
+        for path in paths:
+            path.pair = self.delay_limit_ns is not None  # what a plan by hand says holds for all
+            self._configure(path)
+
     def _configure(self, path: Path) -> None:
-        watched = any(watch.looks_at(self.aim_of(watch.fault), path) for watch in self.watches)
+        watched = not path.pair and any(watch.looks_at(self.aim_of(watch.fault), path) for watch in self.watches)
         rules.configure(path, self._aimed, watched=watched)
 
     def _aim(self) -> None:

@@ -173,6 +173,7 @@ class Path:
         "opaque",
         "opened",
         "ordinal",
+        "pair",
         "read_until",
         "reader_rate",
         "receive_limit",
@@ -235,6 +236,7 @@ class Path:
         self.duplicate_rate = self.reorder_rate = 0
         self.truncate_to = -1
         self.gate: Gate | None = None  # set by the protocol, where it has connections
+        self.pair = False  # both ends are one thread's own: a stand-in for socketpair(2)
         self.broken = False  # the gate has changed what travels here, and must go on
         self.gated = self.watched = self.dropping = self.refusing = self.stalled = self.slow = False
         self.strikes: tuple[AnyFault, ...] = ()

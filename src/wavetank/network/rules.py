@@ -75,7 +75,7 @@ def configure(path: Path, active: Iterable[Aimed], *, watched: bool) -> None:
     strikes: list[AnyFault] = []
     datagrams = path.shape is None
     for fault, aim, exact in active:
-        if not aims_at(fault, aim, path):
+        if not aims_at(fault, aim, path) or (path.pair and not exact and isinstance(fault, OF_ONE_CONNECTION)):
             continue
         unbounded = unbounded or (exact and isinstance(fault, _DELAYING))
         match fault:

@@ -115,11 +115,30 @@ def accept(tcp: Tcp) -> tuple[Endpoint, Any] | None:
     kernel.recorder.event(kernel.now, Kind.ACCEPT, child.number, 0)
     if tcp.stack.fabric.watches:
         tcp.stack.fabric.happened("accept", child.back)
+    _remember(tcp, child)
     return child, display(child.family, child.remote_ip, child.remote_port)
 
 
+def _remember(tcp: Tcp, child: Tcp) -> None:
+    """Whether a thread has accepted its own connection, and no other one came: the first half of a `socketpair`."""
+    stack, gate = tcp.stack, child.path.gate
+    alone = stack.accepted is None or stack.accepted[0] is not tcp
+    own = alone and not tcp.nonblocking and getattr(gate, "maker", None) is core.K.running
+    stack.accepted = tcp, child if own else None
+
+
 def stop_listening(tcp: Tcp) -> None:
-    """Close a listener: those who wait to be accepted are reset (`inet_csk_listen_stop`)."""
+    """Close a listener: those who wait to be accepted are reset (`inet_csk_listen_stop`).
+
+    A thread that listens for its own connection alone has made a pair of sockets, as programs do that must run where
+    there is no socketpair(2) (CPython Lib/socket.py, `_fallback_socketpair`). No network is between these two.
+    """
+    stack = tcp.stack
+    if stack.accepted is not None and stack.accepted[0] is tcp:
+        child = stack.accepted[1]
+        stack.accepted = None
+        if child is not None:
+            stack.fabric.is_pair(child.path, child.back)
     tcp.stack.listeners[tcp.local_port].remove(tcp)
     tcp.state = CLOSE
     while tcp.queue:

@@ -27,13 +27,14 @@ Key = tuple[str, int, str, int]
 class End:
     """Where the segments of one direction arrive, and its gate: what faults do to the connection there."""
 
-    __slots__ = ("arriving", "back", "counted", "ended_at", "key", "spoken", "stack", "struck")
+    __slots__ = ("arriving", "back", "counted", "ended_at", "key", "maker", "spoken", "stack", "struck")
 
     def __init__(self, stack: Stack, key: Key) -> None:
         self.stack = stack
         self.key = key
         self.back: Path = None  # type: ignore[assignment]  # both set by Wire: the way to the other side,
         self.arriving: Path = None  # type: ignore[assignment]  # and the way that ends here
+        self.maker: Any = None  # the thread that asked for the connection, at its end
         self.counted = 0  # data up to here has been seen by who counts pieces of data
         self.spoken = False  # data has come this way since some went the other way
         self.struck = False  # a fault has cut the connection: nothing passes any more
@@ -128,6 +129,7 @@ class Wire:
         stack.counters[counter] = self.ordinal
         self.server_end = End(stack, (remote_ip, remote_port, local_ip, local_port))
         self.client_end = End(client, key)
+        self.client_end.maker = core.K.running
         opener = Party(client.name, local_port, CONNECTING)
         accepter = Party(server.name, remote_port, ACCEPTING)
         allowance = fabric.allowance()
