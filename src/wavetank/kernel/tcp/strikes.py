@@ -146,6 +146,8 @@ def _pass_ended(end: End, segment: Segment, size: int) -> None:
     """A segment of a connection of which one direction has, or both have, been ended."""
     flags, seq, ack, edge, data = segment
     path, opposite = end.arriving, _other(end)
+    if not size and not flags & (FIN | RST | SYN) and end.socket() is None:
+        return  # it acknowledges what the middlebox has sent: who is gone does not refuse that
     if opposite.ended_at >= 0 and ack > opposite.ended_at:
         # The FIN that we made is acknowledged: for its writer that is all it has sent.
         writer = end.socket()
