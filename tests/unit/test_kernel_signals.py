@@ -107,11 +107,14 @@ def test_handlers_interrupt_what_the_main_thread_waits_for_and_it_goes_on() -> N
         start = time.monotonic()
         time.sleep(0.07)
         waited = time.monotonic() - start
+        while len(seen) < 3:  # on a busy machine several of them come as one
+            time.sleep(0.01)
         left = signal.setitimer(signal.ITIMER_REAL, 0)
+        before = len(seen)
         os.kill(os.getpid(), signal.SIGALRM)
-        return len(seen) >= 3, seen[0], waited >= 0.07, left[1], len(seen) > 3, signal.getitimer(signal.ITIMER_REAL)
+        return seen[0], waited >= 0.07, left[1], len(seen) - before, signal.getitimer(signal.ITIMER_REAL)
 
-    assert run(body, 0) == real(body, 0) == (True, (14, "body"), True, 0.02, True, (0.0, 0.0))
+    assert run(body, 0) == real(body, 0) == ((14, "body"), True, 0.02, 1, (0.0, 0.0))
 
 
 def test_what_a_handler_raises_leaves_the_call_that_it_interrupted() -> None:

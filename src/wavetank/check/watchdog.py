@@ -5,7 +5,7 @@ turns.
 
 The idea: the loop beats at each iteration; when beats stop and the thread that should beat has used so much processor
 time, or so much real time has gone, the watcher notes the line it stands on and raises `Stuck` in it. Processor time
-decides for code that spins, so a busy machine makes nothing stuck.
+decides for code that spins, so a busy machine makes nothing stuck, and nothing that spins look blocked.
 
 Source: pthread_getcpuclockid(3); `PyThreadState_SetAsyncExc` of Python's C API, "Thread State and the Global
 Interpreter Lock".
@@ -29,8 +29,11 @@ _OURS: Final = tuple(f"{os.sep}wavetank{os.sep}{room}{os.sep}" for room in ("che
 _CALLERS: Final = (f"asyncio{os.sep}events.py", f"asyncio{os.sep}base_events.py", f"asyncio{os.sep}runners.py")
 #: Processor seconds without a beat after which the code spins.
 SPIN_CPU_S: Final = 1.0
-#: Real seconds without a beat after which the code is blocked.
+#: Real seconds without a beat after which the code is blocked, if it has computed for less than `_IDLE_CPU_S` of them;
+#: and after which it is in any case, as where it sleeps again and again.
 BLOCKED_S: Final = 15.0
+_IDLE_CPU_S: Final = 0.05
+_BLOCKED_AT_LAST_S: Final = 60.0
 _LOOK_EVERY_S: Final = 0.1
 #: The real one: while a run goes on, `time.monotonic` is that of the run, also in this thread.
 _monotonic: Final = time.monotonic
@@ -88,8 +91,10 @@ class Watchdog:
             cpu, now = time.clock_gettime(self._clock_id), _monotonic()
             if not self._armed or self._beats != seen:
                 seen, since_cpu, since = self._beats, cpu, now
-            elif cpu - since_cpu > SPIN_CPU_S or now - since > BLOCKED_S:
-                self._raise("spin" if cpu - since_cpu > SPIN_CPU_S else "blocked")
+                continue
+            kind = _kind(cpu - since_cpu, now - since)
+            if kind:
+                self._raise(kind)
                 since_cpu, since = cpu, now
 
     def _raise(self, kind: str) -> None:
@@ -98,6 +103,14 @@ class Watchdog:
             if self._armed:
                 self.stuck = self.stuck or (kind, _stack(frame))
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread_id), ctypes.py_object(Stuck))
+
+
+def _kind(computed_s: float, passed_s: float) -> str:
+    """What is the matter when no beat has come for so long; "" when it is too early to say."""
+    if computed_s > SPIN_CPU_S:
+        return "spin"
+    idle = computed_s < _IDLE_CPU_S
+    return "blocked" if passed_s > (BLOCKED_S if idle else _BLOCKED_AT_LAST_S) else ""
 
 
 def _stack(frame: FrameType | None) -> str:
