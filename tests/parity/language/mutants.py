@@ -13,7 +13,6 @@ import hashlib
 import json
 import os
 import pickle
-import random
 import subprocess
 import sys
 from collections import Counter
@@ -23,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.parity.language.comparing import Judges, batches, written
-from tests.parity.language.mutating import ROOT, VARIABLE, Mutant, mutants
+from tests.parity.language.mutating import ROOT, VARIABLE, Mutant, sample
 from tests.parity.language.program import Program
 from tests.parity.language.surveying import CHUNK, answers, draw, sources
 
@@ -142,7 +141,7 @@ def main() -> None:
         given.write.write_text(page("".join(path.read_text() for path in given.read), given.seed))
         return
     part, parts = map(int, given.part.split("/"))
-    chosen = random.Random(given.seed).sample(mutants(), given.count)
+    chosen = sample(given.seed, given.count)
     if given.only:
         names = given.only.read_text()
         chosen = [mutant for mutant in chosen if str(mutant) in names]

@@ -1,13 +1,21 @@
-"""Small wrong changes to the simulated kernel: which there are, and putting one into a kernel.
+"""Small wrong changes to the simulated kernel: which there are, drawing a sample, putting one into a kernel.
 
 Owns the changes that are possible inside the functions of a module: comparisons, arithmetic, constants, conditions,
 boolean operators. `mutants` runs tests on them. It imports nothing that is simulated, as it runs in the interpreters of
 the simulator, too.
+
+What is left alone, since it is no behaviour: assertions, annotations, and the functions that write texts of reports
+(`describe`, `__repr__`, `__str__`). Nothing else is: shortcuts, limits, faults, and changes that nobody can see are in
+the sample, each with the same chance.
+
+A sample are those with the smallest digest of seed, place and change. So it is spread over the modules as their code
+is, and stays the same when other functions are edited.
 """
 
 from __future__ import annotations
 
 import ast
+import hashlib
 import json
 import os
 import pickle
@@ -68,6 +76,16 @@ def mutants() -> list[Mutant]:
     return found
 
 
+def sample(seed: int, count: int) -> list[Mutant]:
+    """So many of them, by the digest of what they change; lines do not count, as they move with other code."""
+
+    def rank(mutant: Mutant) -> bytes:
+        named = f"{seed}:{mutant.path}:{mutant.function}:{mutant.place}:{mutant.change}"
+        return hashlib.sha256(named.encode()).digest()
+
+    return sorted(mutants(), key=rank)[:count]
+
+
 def _functions(tree: ast.Module) -> Iterator[tuple[str, ast.FunctionDef]]:
     for node in tree.body:
         if isinstance(node, ast.FunctionDef):
@@ -81,7 +99,11 @@ def _places(function: ast.FunctionDef) -> list[ast.AST]:
     if function.name in ("describe", "__repr__", "__str__"):
         return []
     found: list[ast.AST] = []
-    left_alone = {id(each) for node in ast.walk(function) if isinstance(node, ast.Assert) for each in ast.walk(node)}
+    silent: list[ast.AST] = [each for each in ast.walk(function) if isinstance(each, ast.Assert)]
+    silent += [
+        each.annotation for each in ast.walk(function) if isinstance(each, ast.AnnAssign | ast.arg) and each.annotation
+    ]
+    left_alone = {id(each) for node in silent for each in ast.walk(node)}
     for statement in function.body:
         for node in ast.walk(statement):
             if id(node) not in left_alone and _describe(node):
