@@ -19,7 +19,7 @@ from wavetank.faults import Latency
 
 SCENARIOS = (
     "the_timeout_doubles_up_to_two_minutes", "a_probe_of_a_closed_window_doubles", "the_round_trip_is_measured",
-    "keepalive_to_the_second", "a_user_timeout_to_the_tick",
+    "a_loss_halves_the_window", "keepalive_to_the_second", "a_user_timeout_to_the_tick",
     "time_wait_of_a_quick_exchange", "late_segments_are_acknowledged_again",
 )  # fmt: skip
 
@@ -156,6 +156,25 @@ def the_round_trip_is_measured(world: Any) -> None:
     about(told["rtt"] / 1e3, 100, 3)
     about(told["rttvar"] / 1e3, 37.5, 3)  # RFC 6298: half of the first, a quarter less with each that is alike
     about(told["rto"] / 1e3, 300, 5)  # the round trip and TCP_RTO_MIN
+
+
+def lossy() -> list[dict[str, int]]:
+    sock = socket.create_connection(("server", 80))
+    time.sleep(1)
+    before = info(sock)
+    sock.send(bytes(14_600))
+    time.sleep(1.5)
+    return [before, info(sock)]
+
+
+def a_loss_halves_the_window(world: Any) -> None:
+    connected(world)
+    job = world.host("client").run(lossy)
+    world.sleep(0.5)
+    world.partition("client", "server")
+    before, after = job.result()
+    assert (before["snd_cwnd"], before["snd_ssthresh"]) == (10, 0x7FFFFFFF)  # TCP_INIT_CWND, TCP_INFINITE_SSTHRESH
+    assert (after["snd_cwnd"], after["snd_ssthresh"]) == (1, 5)  # tcp_enter_loss; RFC 5681, 3.1: half of what is out
 
 
 def states(world: Any) -> list[str]:

@@ -28,12 +28,16 @@ from tests.parity.language.surveying import CHUNK, answers, draw, sources
 
 #: By folder: tests besides the programs, of timers and errors in virtual time against what Linux documents.
 TESTS = {
-    "tcp/": ("tests/unit/test_kernel_tcp.py", "tests/parity/test_tcp.py"),
+    "tcp/strikes.py": ("tests/unit/test_world_faults.py", "tests/unit/test_kernel_tcp.py"),
+    "tcp/": (
+        "tests/unit/test_kernel_tcp_info.py", "tests/parity/test_timers.py", "tests/unit/test_kernel_tcp.py",
+        "tests/parity/test_tcp.py",
+    ),
     "udp/": ("tests/unit/test_kernel_udp.py", "tests/parity/test_drawn_calls.py"),
     "unix/": ("tests/unit/test_kernel_unix.py", "tests/parity/test_drawn_calls.py"),
     "pipe.py": ("tests/unit/test_kernel_pipe.py", "tests/parity/test_drawn_calls.py"),
     "": ("tests/unit/test_kernel_socket.py", "tests/parity/test_arguments.py"),
-}
+}  # fmt: skip
 
 
 def recorded(drawn: int, folder: Path) -> list[tuple[Program, Any]]:

@@ -44,6 +44,7 @@ from wavetank.kernel.tcp.state import (
     LISTEN,
     MSS_ETHERNET,
     NO_PARTS,
+    NO_THRESHOLD,
     QUICK_ACKS,
     RTO_MIN,
     SECOND,
@@ -112,7 +113,7 @@ class Tcp(Endpoint):
         self.mss = MSS_ETHERNET
         self.congestion_window = 0
         self.full_at = -1  # where every buffer on the way was last found full
-        self.slow_start_threshold = 1 << 40
+        self.slow_start_threshold = NO_THRESHOLD
         self.fin_wanted = self.fin_sent = self.no_space = self.no_delay = self.cork = self.cork_armed = False
         self.shut_write = False  # SEND_SHUTDOWN: no more from the program, whether or not a FIN can be sent
         self.send_limit = stack.profile.tcp_wmem[1]

@@ -17,6 +17,7 @@ from wavetank.kernel.tcp.state import (
     FIN_TIMEOUT_MOST_S,
     LISTEN,
     MSS_ETHERNET,
+    NO_THRESHOLD,
     RECEIVE_BUFFER_MIN,
     RTO_MAX,
     SECOND,
@@ -40,6 +41,7 @@ _SOCKET: Final = frozenset(
     {SO_REUSEADDR, SO_REUSEPORT, SO_KEEPALIVE, SO_SNDBUF, SO_RCVBUF, SO_SNDBUFFORCE, SO_RCVBUFFORCE, SO_RCVLOWAT}
 )
 
+_INFINITE_THRESHOLD: Final = 0x7FFFFFFF  # TCP_INFINITE_SSTHRESH, in segments
 _PLAIN = {TCP_LINGER2: 60, TCP_DEFER_ACCEPT: 0, TCP_WINDOW_CLAMP: 0, TCP_NOTSENT_LOWAT: 0xFFFFFFFF}
 
 
@@ -96,12 +98,14 @@ def _get_tcp(tcp: Tcp, name: int) -> int | bytes | None:
 def _info(tcp: Tcp) -> bytes:
     """The first fields of `struct tcp_info` (include/uapi/linux/tcp.h); those not simulated are 0."""
     unacked = len(tcp.unacked)
+    mss, threshold = max(tcp.mss, 1), tcp.slow_start_threshold
     return struct.pack(
         "8B24I",
         tcp.state, 0, min(tcp.retries, 255), 0, 0, 0, 0, 0,
         tcp.timeout // 1000, 40_000, tcp.mss, tcp.segment_size, unacked, 0, 0, 0, 0, 0, 0, 0, 0, 1500, 0,
-        tcp.smoothed // 1000, tcp.variance // 1000, min(tcp.slow_start_threshold, 0x7FFFFFFF),
-        tcp.congestion_window // max(tcp.mss, 1), tcp.mss, 3, 0, tcp.receive_limit, 0,
+        tcp.smoothed // 1000, tcp.variance // 1000,
+        _INFINITE_THRESHOLD if threshold >= NO_THRESHOLD else threshold // mss,
+        tcp.congestion_window // mss, tcp.mss, 3, 0, tcp.receive_limit, 0,
     )  # fmt: skip
 
 

@@ -27,6 +27,7 @@ TICK: Final = 4 * MS  # a jiffy where CONFIG_HZ is 250, as Debian has it
 QUICK_ACKS: Final = 16  # TCP_MAX_QUICKACKS
 PROBE_ANSWERS: Final = 500 * MS  # net.ipv4.tcp_invalid_ratelimit
 INITIAL_WINDOW_SEGMENTS: Final = 10  # TCP_INIT_CWND, RFC 6928
+NO_THRESHOLD: Final = 1 << 40  # in bytes: slow start has not ended yet
 TIME_WAIT_NS: Final = 60 * SECOND  # TCP_TIMEWAIT_LEN
 FIN_TIMEOUT_MOST_S: Final = 120  # TCP_FIN_TIMEOUT_MAX
 ORPHAN_RETRIES: Final = 8  # what net.ipv4.tcp_orphan_retries 0 means (tcp_orphan_retries() in tcp_timer.c)
