@@ -243,6 +243,46 @@ def test_a_stalled_reader_is_told_of_a_reset(worlds: Worlds) -> None:
     assert stdout_of(result, "server/serve").split() == ["100", "ECONNRESET"]
 
 
+def drain() -> None:
+    with socket.create_server(("", 80)) as server:
+        while True:
+            peer, _ = server.accept()
+            with peer:
+                while peer.recv(100_000):
+                    pass
+
+
+def fill() -> None:
+    for _ in range(2):
+        with socket.create_connection(("10.0.0.1", 80)) as sock:
+            sock.settimeout(1)
+            try:
+                sock.sendall(bytes(20_000_000))
+                print("sent")
+            except TimeoutError:
+                print("stalled")
+
+
+def fills(world: World) -> None:
+    world.host("server").run(drain)
+    world.sleep(0.01)
+    world.host("client").run(fill).result()
+
+
+@pytest.mark.parametrize(
+    "target", ["accepting", "server", "server:80", "connecting -> accepting", "server | client", "*"]
+)
+def test_a_stall_at_an_event_means_who_reads_as_it_does_without_one(worlds: Worlds, target: str) -> None:
+    assert said(worlds, "fills", Stall(target=target, when="accept #1"), name="client/fill")[0] == "stalled"
+    assert said(worlds, "fills", Stall(target=target), name="client/fill")[0] == "stalled"
+
+
+@pytest.mark.parametrize("target", ["connecting", "client", "accepting -> connecting"])
+def test_a_stall_of_who_only_writes_does_nothing(worlds: Worlds, target: str) -> None:
+    assert said(worlds, "fills", Stall(target=target, when="accept #1"), name="client/fill") == ["sent", "sent"]
+    assert said(worlds, "fills", Stall(target=target), name="client/fill") == ["sent", "sent"]
+
+
 # ---- datagrams
 
 

@@ -60,7 +60,7 @@ def insist(failure: FailureFile, session: Session) -> None:
     changed = changes(failure, session)
     if changed:
         raise EnvironmentProblem(
-            f"{len(changed)} things are not as they were when this failure was found",
+            "not everything is as it was when this failure was found",
             where="\n".join(changed),
             next="without --strict it is replayed all the same",
         )

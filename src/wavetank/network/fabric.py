@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from wavetank.errors import UsageError
-from wavetank.faults import AnyFault, End, Eof, NameFailure, Party, Reset, Target
+from wavetank.faults import AnyFault, End, Eof, NameFailure, Party, Reset, Stall, Target
 from wavetank.network import rules
 from wavetank.network.address import host_addresses, is_link_local, is_loopback, link_local_address, unmapped
 from wavetank.network.link import Allowance, Clock, Gate, Link, Path, Shape
@@ -310,8 +310,13 @@ class Watch:
         """The fault as it is in force after its event, by the clock and with its target."""
         fault, target = self.fault, self.fault.target
         if isinstance(fault, rules.OF_ONE_CONNECTION):
-            along = aim.matches(path.sender, path.receiver, path.ordinal)
-            target = rules.connection(path, both_ways=not rules.one_way(aim), reverse=not along)
+            if isinstance(fault, Stall) and aim.second is None:  # it means its own reading
+                along, back = aim.first.matches(path.receiver), aim.first.matches(path.sender)
+                both_ways = along and back
+            else:
+                along = aim.matches(path.sender, path.receiver, path.ordinal)
+                both_ways = not rules.one_way(aim)
+            target = rules.connection(path, both_ways=both_ways, reverse=not along)
         return msgspec.structs.replace(fault, when="", at_s=now / 1e9 + fault.at_s, target=target)
 
 
