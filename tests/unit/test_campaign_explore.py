@@ -237,7 +237,7 @@ def test_what_has_changed_is_named(opened: Open, tmp_path: Path) -> None:
     assert changed[0].startswith("python: 3.10.0, now 3.")
     assert "package redis: 4.5.1, now not loaded" in changed
     assert "source /a: no longer loaded" in changed
-    with pytest.raises(EnvironmentProblem, match="not as they were"):
+    with pytest.raises(EnvironmentProblem, match="not everything is as it was"):
         replay.insist(older, session)
     assert not replay.replay(older, session).nondeterministic
 
