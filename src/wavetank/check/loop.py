@@ -190,14 +190,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             given.close()
         if self.on_connect is None:
             raise ConnectionRefusedError(111, "Connect call failed: a check has one connection")
-        self.without_tls = bool(options.get("ssl"))
+        self.without_tls = self.without_tls or bool(options.get("ssl"))
         return await self.on_connect(protocol_factory)
 
     async def create_server(self, protocol_factory: Callable[[], Any], *args: Any, **options: Any) -> Any:
         """A server that nobody but the conversation's peer connects to."""
         if self.on_listen is None:
             raise OSError(98, "a check has one server")
-        self.without_tls = bool(options.get("ssl"))
+        self.without_tls = self.without_tls or bool(options.get("ssl"))
         self.on_listen(protocol_factory)
         return Listener(self)
 

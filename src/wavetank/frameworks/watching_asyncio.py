@@ -18,7 +18,7 @@ _OWNERS: Final[tuple[Any, ...]] = (
     getattr(selector_events, "_SelectorTransport"),  # noqa: B009
     getattr(unix_events, "_UnixReadPipeTransport"),  # noqa: B009
     getattr(unix_events, "_UnixWritePipeTransport"),  # noqa: B009
-    base_subprocess.BaseSubprocessTransport,  # in a world there are none, but this is not the place to say so
+    base_subprocess.BaseSubprocessTransport,  # for suites on the real system: a world has none
 )
 _SPEAKERS: Final[tuple[Any, ...]] = (
     getattr(selector_events, "_SelectorSocketTransport"),  # noqa: B009
